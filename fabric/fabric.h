@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * fabric.h - what a wire offers the engine, and what it asks of it.
+ *
+ * Two services. A *stream* carries bytes (kernel TCP). A *message* connection has queue-pair
+ * semantics (iWARP over any stream; a reliable-connected queue pair on an RDMA device). Both are
+ * completion style and both *pull*: the user of a connection says once that it has something to
+ * transmit or room to receive, and the fabric asks for the next gather list or the next place when
+ * it can use it. So nothing is queued twice, one write carries everything that is ready, and a
+ * receive can be placed by the header that was just read.
+ *
+ * Threads. A fabric instance belongs to one engine. Every call, and every upcall, is made by the
+ * thread that holds the engine's turn, except the three calls marked [sleeper] below.
+ *
+ * Re-entry. An upcall may make any call on any connection, closing its own included. A closed
+ * connection's memory stays valid until the call that led to the upcall has returned; it gets no
+ * further upcall.
+ *
+ * Errors are negative errno values; 0 or a count is success.
+ */
+#ifndef ETA_FABRIC_H
+#define ETA_FABRIC_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "fabric/timer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+union fab_addr {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* Length of an address by its family; 0 when the family is neither IPv4 nor IPv6. */
+socklen_t fab_addr_len(const union fab_addr *addr);
+/* Copies a caller's sockaddr. -EAFNOSUPPORT: not IP; -EINVAL: @len is short for the family. */
+int fab_addr_set(union fab_addr *addr, const struct sockaddr *sa, socklen_t len);
+/* "192.0.2.1:80" or "[::1]:80"; always terminated. */
+#define FAB_ADDR_STRLEN 64
+const char *fab_addr_str(const union fab_addr *addr, char buf[FAB_ADDR_STRLEN]);
+
+/* Counted by the fabric, read by anyone: each is written only under the turn. */
+struct fab_counters {
+	/* system calls, by kind */
+	uint64_t sys_write, sys_read, sys_epoll_wait, sys_epoll_ctl, sys_accept, sys_poll;
+	uint64_t sys_kick, sys_other;
+	/* what they moved */
+	uint64_t tx_bytes, rx_bytes;
+	uint64_t tx_short,
+		rx_empty; /* writes cut short by a full socket; reads that found nothing */
+	uint64_t copies, copy_bytes; /* payload bytes copied in user space */
+	/* connections */
+	uint64_t connects, connect_errors, connect_timeouts, accepts, accept_stalls;
+	uint64_t resets, eofs;
+	/* message service */
+	uint64_t fpdus_tx, fpdus_rx, msgs_tx, msgs_rx, msgs_truncated;
+	uint64_t stash_bytes, rx_stops; /* early data kept; reads stopped for want of a receive */
+	uint64_t mpa_refused, proto_errors, terminates_tx, terminates_rx;
+};
+
+/* Written under the turn, read without it; a plain ++ would be a race. */
+static inline void fab_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+/* What a fabric may use of the engine that owns it. All members live as long as the instance. */
+struct fab_env {
+	struct fab_counters *counters;
+	struct timers *timers; /* for deadlines and retries; fires inside a turn */
+	void *arg;             /* first argument of the calls below */
+	/*
+	 * Anonymous buffers, for bytes that arrived before there was a place for them.
+	 * room(): size of the largest buffer that get() would give now, 0 when there is none.
+	 * get(): a buffer of at least @len bytes, or NULL.
+	 */
+	size_t (*buf_room)(void *arg);
+	void *(*buf_get)(void *arg, size_t len);
+	void (*buf_put)(void *arg, void *buf);
+	void (*log)(void *arg, int level, const char *text);
+};
+
+enum fab_log { FAB_LOG_WARN = 1, FAB_LOG_INFO, FAB_LOG_DEBUG };
+void fab_logf(const struct fab_env *env, int level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ------------------------------------------------------------------ stream service */
+
+struct fab;          /* one instance of a stream fabric */
+struct fab_conn;     /* one byte stream */
+struct fab_listener; /* one listening address */
+
+/* Upcalls of a stream connection. Every slot is filled. */
+struct fab_stream_user {
+	/* The outcome of connect(). On error the connection is already gone: do not close it. */
+	void (*connected)(void *user, int err);
+	/*
+	 * Gather list for the next write: fills at most @max entries and about @limit bytes, and
+	 * returns how many entries it used; 0 = nothing to transmit. The memory stays as it is
+	 * until tx_done. A stream that is offered the same bytes again must be given the same ones.
+	 * Asked again, without a tx_want, after a write that was cut short and after one of at least
+	 * a quarter of @max or @limit; a user who has more than it gave for another reason says so by
+	 * tx_want().
+	 */
+	int (*tx_next)(void *user, struct iovec *iov, int max, size_t limit);
+	/*
+	 * The first @n bytes of what tx_next gave are in the kernel, and their memory may be reused;
+	 * the rest, all of it when @n is 0, will be asked for again.
+	 */
+	void (*tx_done)(void *user, size_t n);
+	/*
+	 * The memory at the head of what tx_next gave cannot be read (EFAULT). 0: the user has
+	 * dropped it, go on with tx_next; negative: the connection fails with this error.
+	 */
+	int (*tx_fault)(void *user, int err);
+	/*
+	 * @n bytes are in the memory that the previous call named. Returns the number of entries to
+	 * read into next, at most @max; 0 = stop reading until rx_want; negative: the connection
+	 * fails with this error. The entries must cover at least one byte.
+	 */
+	int (*rx_next)(void *user, size_t n, struct iovec *iov, int max);
+	/*
+	 * Nothing was read into the memory that rx_next named, or it was not tried: it is the user's
+	 * again. rx_next will be called (with 0) when there may be something. So memory is named
+	 * only within one call into the fabric, and ends with rx_next, rx_none, rx_fault, rx_eof,
+	 * failed, or the user's own close.
+	 */
+	void (*rx_none)(void *user);
+	/* The memory named by rx_next cannot be written. As tx_fault. */
+	int (*rx_fault)(void *user, int err);
+	/* The peer will send no more. */
+	void (*rx_eof)(void *user);
+	/* The connection is dead. It must still be closed. */
+	void (*failed)(void *user, int err);
+};
+
+struct fab_listen_user {
+	/* One posted accept is done: @conn is the user's; it must bind() or close() it now. */
+	void (*accepted)(void *user, struct fab_conn *conn, const union fab_addr *peer);
+	/* The listener is dead. It must still be closed. */
+	void (*failed)(void *user, int err);
+};
+
+struct fab_connect_attr {
+	const union fab_addr *local; /* NULL: the kernel chooses */
+	const union fab_addr *peer;
+	uint64_t timeout_ns; /* 0: the kernel's own */
+};
+
+enum fab_option { FAB_OPT_NODELAY, FAB_OPT_KEEPALIVE, FAB_OPT_SNDBUF, FAB_OPT_RCVBUF };
+#define FAB_OPTIONS 4
+
+/* Bounds of one turn, so that no connection starves another and no poll takes for ever. */
+#define FAB_TURN_COMPLETIONS 64
+#define FAB_TURN_BYTES (256 * 1024)
+#define FAB_IO_BYTES (128 * 1024) /* of one read or write */
+#define FAB_IOV_MAX 256           /* entries of one write */
+
+struct fab_stream_ops {
+	const char *name;
+	int (*open)(const struct fab_env *env, struct fab **out);
+	/* Every connection and listener must have been closed. */
+	void (*close)(struct fab *fab);
+
+	/*
+	 * Harvest: readable connections are read, finished connects and accepts reported, up to
+	 * about @budget upcalls that completed something. Returns that number.
+	 */
+	int (*progress)(struct fab *fab, int budget);
+	/*
+	 * One gathered write for each connection that tx_want() marked; what is over FAB_TURN_BYTES
+	 * waits for the next flush, and ends a wait(). The last call of a turn: progress() finds
+	 * room in sockets, and flush() uses it.
+	 */
+	void (*flush)(struct fab *fab);
+
+	/*
+	 * [sleeper] Sleep until progress() or flush() would find something, a kick, or @timeout_ns (negative:
+	 * none). Consumes nothing: what woke it is still there for progress(). One thread at a time.
+	 * 0, or -EINTR when a signal was handled.
+	 */
+	int (*wait)(struct fab *fab, int64_t timeout_ns);
+	/* [sleeper] End the wait now, or the next one. Async-signal-safe. */
+	void (*kick)(struct fab *fab);
+	/* [sleeper] Forget kicks; only by the thread that sleeps. */
+	void (*drain)(struct fab *fab);
+	/* A descriptor that polls readable when progress() would find something; not for reading. */
+	int (*wait_fd)(struct fab *fab);
+
+	int (*listen)(struct fab *fab, const union fab_addr *addr, int backlog,
+		      const struct fab_listen_user *ops, void *user, struct fab_listener **out);
+	/* One more connection may be accepted. */
+	int (*accept)(struct fab_listener *l);
+	/* Posted accepts that are not wanted any more: at most @n; returns how many are left. */
+	unsigned (*unaccept)(struct fab_listener *l, unsigned n);
+	int (*listener_addr)(struct fab_listener *l, union fab_addr *addr);
+	void (*unlisten)(struct fab_listener *l);
+
+	/*
+	 * connected() follows, never from within this call, also for errors of the network. Returned
+	 * are those of the attributes and of resources: no descriptor, local address in use.
+	 */
+	int (*connect)(struct fab *fab, const struct fab_connect_attr *attr,
+		       const struct fab_stream_user *ops, void *user, struct fab_conn **out);
+	/* Takes over an accepted (or another user's) connection. Nothing is pending on it. */
+	void (*bind)(struct fab_conn *conn, const struct fab_stream_user *ops, void *user);
+	/* There is something to transmit: tx_next will be called at the next flush(). */
+	void (*tx_want)(struct fab_conn *conn);
+	/* Write now what tx_next gives, as flush() would (the poster's own transmit). */
+	void (*tx_now)(struct fab_conn *conn);
+	/* There is room again: rx_next will be called as soon as there is something to read. */
+	void (*rx_want)(struct fab_conn *conn);
+	/* Send FIN behind what has been written. */
+	int (*shutdown)(struct fab_conn *conn);
+	/* Gone. @reset: discard what the kernel still holds, and tell the peer with a reset. */
+	void (*conn_close)(struct fab_conn *conn, bool reset);
+
+	int (*conn_addr)(struct fab_conn *conn, union fab_addr *local, union fab_addr *peer);
+	int (*set_option)(struct fab_conn *conn, enum fab_option opt, int value);
+	int (*get_option)(struct fab_conn *conn, enum fab_option opt, int *value);
+};
+
+/* ----------------------------------------------------------------- message service */
+
+struct fab_msg;          /* one instance of a message fabric */
+struct fab_msg_conn;     /* one queue pair */
+struct fab_msg_listener; /* one listening address */
+
+/* Private data of connection set-up that the user may give, in bytes. */
+#define FAB_PDATA_MAX 196
+
+enum fab_send_op { FAB_SEND };
+
+/* One message to transmit. Resolved and checked: plain memory. */
+struct fab_send {
+	uint8_t op;    /* enum fab_send_op; RMA and atomics add members and opcodes */
+	uint8_t flags; /* FAB_SEND_SOLICITED */
+	uint16_t niov;
+	uint32_t len; /* bytes, the sum of @iov */
+	const struct iovec *iov;
+};
+#define FAB_SEND_SOLICITED 0x01
+
+#define FAB_PLACE_IOV 10 /* entries that a place may have */
+
+/* One placed piece of an arriving Send. */
+struct fab_place {
+	uint32_t offset; /* of this piece in its message; 0 starts a message */
+	uint32_t len;    /* of this piece */
+	bool last;       /* no piece follows in this message */
+};
+
+/* Upcalls of a message connection. Every slot is filled. */
+struct fab_msg_user {
+	/*
+	 * The outcome of connect() or accept(). @pdata is the peer's, valid during the call.
+	 * On error (-ECONNREFUSED with @pdata: a rejection) the connection is already gone.
+	 */
+	void (*connected)(void *user, int err, const void *pdata, size_t len);
+	/*
+	 * The message that is @i messages behind the oldest one not yet done; NULL when there is
+	 * none (now). It stays valid until tx_done. A message of which a part was written will be
+	 * asked for again; NULL for that one means that its memory is gone: the connection fails.
+	 */
+	const struct fab_send *(*tx_peek)(void *user, unsigned i);
+	/*
+	 * The write that peeked is over: the @n oldest messages are done, and of the next one a part
+	 * is on the wire (@partial). Always follows a peek that gave a message, unless closed does.
+	 */
+	void (*tx_done)(void *user, unsigned n, bool partial);
+	/*
+	 * Where to put a piece of an arriving message: fills at most @max entries and returns their
+	 * number. They may cover less than the piece: the message is longer than its receive, and
+	 * the fabric drops the rest. -EAGAIN: no receive is posted; reading stops until rx_want,
+	 * and the same piece is asked for again. Other negative: the connection fails.
+	 */
+	int (*rx_place)(void *user, const struct fab_place *piece, struct iovec *iov, int max);
+	/* The piece that rx_place was last asked for is in place (or dropped). */
+	void (*rx_done)(void *user, const struct fab_place *piece);
+	/*
+	 * No message will come or go any more: 0 = the peer closed in an orderly way, else an
+	 * error. The connection must still be closed.
+	 */
+	void (*closed)(void *user, int err);
+};
+
+struct fab_msg_listen_user {
+	/*
+	 * A peer asks for a connection. @conn waits for accept(), reject() or conn_close().
+	 * @pdata is valid during the call.
+	 */
+	void (*request)(void *user, struct fab_msg_conn *conn, const union fab_addr *peer,
+			const void *pdata, size_t len);
+	/* @conn, not yet accepted or rejected, is gone: its peer left. Do not close it. */
+	void (*withdrawn)(void *user, struct fab_msg_conn *conn);
+	void (*failed)(void *user, int err);
+};
+
+struct fab_msg_attr {
+	uint32_t fpdu_max;     /* largest DDP payload per FPDU between etas */
+	bool crc;              /* ask for CRC32C */
+	uint64_t handshake_ns; /* deadline of MPA start-up on either side */
+	uint16_t ord, ird;     /* RDMA reads outstanding: ours, and the peer's that we serve */
+};
+
+struct fab_msg_ops {
+	const char *name;
+	int (*open)(const struct fab_env *env, const struct fab_msg_attr *attr,
+		    const struct fab_stream_ops *stream, struct fab *fab, struct fab_msg **out);
+	void (*close)(struct fab_msg *m);
+
+	int (*listen)(struct fab_msg *m, const union fab_addr *addr, int backlog,
+		      const struct fab_msg_listen_user *ops, void *user,
+		      struct fab_msg_listener **out);
+	int (*listener_addr)(struct fab_msg_listener *l, union fab_addr *addr);
+	/* Requests that were reported and not answered stay with their user. */
+	void (*unlisten)(struct fab_msg_listener *l);
+
+	/* connected() follows, never from within this call. */
+	int (*connect)(struct fab_msg *m, const struct fab_connect_attr *attr, const void *pdata,
+		       size_t len, const struct fab_msg_user *ops, void *user,
+		       struct fab_msg_conn **out);
+	/* connected() follows, never from within this call. */
+	int (*accept)(struct fab_msg_conn *conn, const void *pdata, size_t len,
+		      const struct fab_msg_user *ops, void *user);
+	/* The refusal is sent and the connection is gone. */
+	void (*reject)(struct fab_msg_conn *conn, const void *pdata, size_t len);
+	/* As for a stream. */
+	void (*tx_want)(struct fab_msg_conn *conn);
+	void (*tx_now)(struct fab_msg_conn *conn);
+	void (*rx_want)(struct fab_msg_conn *conn);
+	/* Orderly: FIN behind what has been written; closed() follows when the peer has answered. */
+	int (*shutdown)(struct fab_msg_conn *conn);
+	void (*conn_close)(struct fab_msg_conn *conn, bool reset);
+	int (*conn_addr)(struct fab_msg_conn *conn, union fab_addr *local, union fab_addr *peer);
+};
+
+/* --------------------------------------------------------------------- the choice */
+
+/* What an engine drives: the stream fabric, and the message fabric on top of it. */
+struct fabric {
+	const struct fab_stream_ops *stream;
+	struct fab *fab;
+	const struct fab_msg_ops *msg;
+	struct fab_msg *m;
+};
+
+/*
+ * Opens the fabric called @name ("tcp"), NULL for the default.
+ * -ENOENT: no such fabric; else what its open() gave.
+ */
+int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,
+		struct fabric *out);
+void fabric_close(struct fabric *f);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * tcp_internal.h - kernel TCP as a stream fabric: what tcp.c (set-up) and tcp_io.c (the moving of
+ * bytes) share.
+ *
+ * Readiness. A descriptor is registered with epoll once, edge-triggered, and what is known of it
+ * is kept here in SRC_ bits. A bit is set by an edge and cleared only by the kernel's own "again"
+ * (or a read so short that the next would say so), so nothing is re-armed and no edge is lost. A
+ * source that has work progress() could do is on the ready list; a connection that has
+ * something to write and may write is on the dirty list. A sleeper looks at `pending`, which says
+ * that one of them was left over by the last call.
+ *
+ * Threads. All of this belongs to the holder of the engine's turn, but for the members marked
+ * [sleeper], which are atomic.
+ *
+ * Life. Closing closes the descriptor at once; the memory goes to the zombie list and is freed by
+ * leave() of the outermost call, so no caller up the stack, and no event that epoll has handed out
+ * already, meets freed memory. A closed source gets no upcall.
+ *
+ * fork(). Every descriptor is close-on-exec. A child that does not exec shares the epoll set with
+ * its parent and must never call into the instance. It also keeps the parent's sockets open, so
+ * close() alone would not take one out of the set; that is why release_fd() does so by name.
+ */
+#ifndef ETA_TCP_INTERNAL_H
+#define ETA_TCP_INTERNAL_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "fabric/fabric.h"
+#include "fabric/timer.h"
+
+extern const struct fab_stream_ops tcp_ops;
+
+/* ------------------------------------------------------------------ lists */
+
+/* A circular list; an entry that is on none points to itself. */
+struct link {
+	struct link *next, *prev;
+};
+
+static inline void link_init(struct link *l)
+{
+	l->next = l;
+	l->prev = l;
+}
+
+static inline bool linked(const struct link *l)
+{
+	return l->next != l;
+}
+
+static inline void link_del(struct link *l)
+{
+	l->next->prev = l->prev;
+	l->prev->next = l->next;
+	link_init(l);
+}
+
+static inline void link_append(struct link *list, struct link *l)
+{
+	l->next = list;
+	l->prev = list->prev;
+	list->prev->next = l;
+	list->prev = l;
+}
+
+/* Moves all of @from behind @to. */
+static inline void link_splice(struct link *to, struct link *from)
+{
+	if (!linked(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	link_init(from);
+}
+
+#define container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* ------------------------------------------------------------------ sources */
+
+enum src_kind { SRC_CONN, SRC_LISTENER };
+
+enum src_flag {
+	/* of both kinds */
+	SRC_READABLE = 1 << 0,   /* a read or an accept may find something */
+	SRC_REGISTERED = 1 << 1, /* in the epoll set */
+	SRC_CLOSED = 1 << 2,     /* by its user: a zombie */
+	SRC_FAILED = 1 << 3,     /* reported dead: waits for its user's close */
+	/* of a connection */
+	SRC_WRITABLE = 1 << 4,
+	SRC_HUP = 1 << 5, /* a FIN or an error is queued: no further edge will announce it */
+	SRC_CONNECTING = 1 << 6,
+	SRC_RX_WANT = 1 << 7,
+	SRC_TX_WANT = 1 << 8,
+	SRC_TX_BUSY = 1 << 9,   /* inside the user's transmit upcalls */
+	SRC_TX_STALL = 1 << 10, /* the kernel is out of buffers; the timer tries again */
+	SRC_TX_DEAD = 1 << 11,  /* a write failed, what has arrived is still read; see ->err */
+	SRC_EOF = 1 << 12,      /* reported */
+};
+#define SRC_DEAD (SRC_CLOSED | SRC_FAILED)
+
+/* What epoll's cookie points to. */
+struct source {
+	struct link ready; /* on fab->ready, ->later, ->stalled or ->zombies */
+	struct fab *fab;
+	int fd;
+	uint32_t flags;
+	uint32_t tick; /* the turn that visited it last */
+	uint8_t kind;
+	uint8_t lag;  /* turns that a new connection may still spend outside epoll */
+	uint8_t heat; /* its place in fab->hot, + 1 */
+};
+
+struct fab_conn {
+	struct source src;
+	struct link dirty;
+	const struct fab_stream_user *ops;
+	void *user;
+	struct timer timer; /* connect's deadline, then the retry of a stalled write */
+	int err;            /* of connect(2) or of a write, reported later */
+};
+/* A server holds ten thousand of these. */
+static_assert(sizeof(struct fab_conn) <= 128, "struct fab_conn grew");
+
+struct fab_listener {
+	struct source src;
+	const struct fab_listen_user *ops;
+	void *user;
+	struct timer timer; /* retry after a stall */
+	unsigned posted;
+};
+
+/* ------------------------------------------------------------------ the instance */
+
+#define HOT_MAX 4
+
+struct fab {
+	struct fab_env env;
+	int epfd, kickfd;
+	/* For wait_fd(), made when first asked for: the set of epfd, kickfd and pendfd, and the
+	 * descriptor that shows `pending` to it. */
+	int nestfd, pendfd;
+	bool pend_shown;
+
+	struct link ready;   /* sources to visit in this turn */
+	struct link later;   /* visited, and with more to do: the next turn's */
+	struct link dirty;   /* connections to write at the next flush */
+	struct link stalled; /* listeners out of descriptors: the timer, or a close, tries again */
+	struct link zombies; /* closed, not yet freed */
+	bool tx_left;        /* the last flush left connections dirty */
+	unsigned depth;      /* calls into the fabric on the stack */
+	unsigned sources;    /* open connections and listeners */
+
+	/* One turn's bounds; see progress(). */
+	uint32_t tick;
+	int budget, done;
+	size_t bytes;
+
+	/* Connections that are read without asking epoll; see tcp_io.c. */
+	struct fab_conn *hot[HOT_MAX];
+	uint32_t hot_tick[HOT_MAX]; /* the turn that last found data there */
+	uint32_t hot_off;           /* turns for which nothing becomes hot */
+	uint32_t hot_misses;        /* turns in a row in which none of them had data */
+	uint64_t epoll_at;          /* clock of the last epoll_wait */
+
+	_Atomic bool pending;  /* [sleeper] progress() or flush() would find work */
+	_Atomic bool sleeping; /* [sleeper] someone is in wait() */
+	_Atomic bool harvest;  /* [sleeper] epoll has something: the next turn must ask it */
+	bool kicked;           /* [sleeper] drain() has something to forget; the sleeper's own */
+};
+
+#define COUNT(fab, what, n) fab_count(&(fab)->env.counters->what, (n))
+
+static inline bool src_dead(const struct source *src)
+{
+	return src->flags & SRC_DEAD;
+}
+
+static inline struct fab_conn *src_conn(struct source *src)
+{
+	return container(src, struct fab_conn, src);
+}
+
+static inline struct fab_listener *src_listener(struct source *src)
+{
+	return container(src, struct fab_listener, src);
+}
+
+/* Every call that may lead to an upcall or a close runs between these two. tcp.c */
+void fab_enter(struct fab *fab);
+void fab_leave(struct fab *fab);
+
+/* tcp.c */
+int source_register(struct source *src);
+void connect_finish(struct fab_conn *c);
+void accept_run(struct fab_listener *l);
+
+/* tcp_io.c */
+void source_ready(struct source *src);
+void conn_check_ready(struct fab_conn *c);
+void conn_dirty(struct fab_conn *c);
+void conn_fail(struct fab_conn *c, int err);
+void conn_cool(struct fab_conn *c);
+int tcp_progress(struct fab *fab, int budget);
+void tcp_flush(struct fab *fab);
+void tcp_tx_want(struct fab_conn *c);
+void tcp_tx_now(struct fab_conn *c);
+void tcp_rx_want(struct fab_conn *c);
+
+#endif
