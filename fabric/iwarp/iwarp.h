@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * iwarp.h - the message service over any stream fabric: the inside.
+ *
+ *	iwarp.c		the instance, its listeners, a connection's life
+ *	iwarp_start.c	MPA start-up, on both sides
+ *	iwarp_rx.c	FPDUs from the stream into the places that their headers name
+ *	iwarp_tx.c	messages of the user into the stream's next write
+ *
+ * Nothing of a message is queued here. What was sent of the oldest message is one number (tx_skip),
+ * from which its framing is made again; what was received of the current FPDU is its header and
+ * another number.
+ */
+#ifndef ETA_IWARP_H
+#define ETA_IWARP_H
+
+#include "fabric/fabric.h"
+#include "fabric/iwarp/ddp.h"
+#include "fabric/iwarp/mpa.h"
+#include "fabric/iwarp/rdmap.h"
+
+extern const struct fab_msg_ops iwarp_ops;
+
+/*
+ * Reads of up to this size land in one buffer of the instance, and small messages are copied from
+ * there: one read for as many as have arrived.
+ */
+#define IW_SCRATCH (64 * 1024)
+/* What is left of an FPDU's payload, from which on it is read straight to its place. */
+#define IW_DIRECT_MIN 8192
+/* Payload of up to this size is copied behind its header: an entry of a gather list costs more. */
+#define IW_COPY_MAX 512
+#define IW_STAGE (64 * 1024)
+
+struct fab_msg {
+	struct fab_env env;
+	struct fab_msg_attr attr;
+	const struct fab_stream_ops *stream;
+	struct fab *fab;
+	uint8_t *scratch; /* received, not yet sorted */
+	uint8_t *stage;	  /* headers, trailers and small payloads of the write being made */
+};
+
+/* Only while a connection is being set up. */
+struct iw_start {
+	union fab_addr local, peer;
+	bool bound, dialled_again;
+	uint64_t timeout_ns;
+	struct mpa_start ours, theirs;
+	struct mpa_agreed agreed;
+	uint16_t rx_len, tx_len, tx_off;
+	uint8_t rx[MPA_DECODE_MAX];
+	uint8_t tx[MPA_FRAME_MAX];
+};
+
+enum iw_state {
+	IW_DIALLING,  /* TCP */
+	IW_ASKED,     /* request sent, or being sent: a reply is awaited */
+	IW_ACCEPTED,  /* by TCP: a request is awaited */
+	IW_REQUESTED, /* the user has it */
+	IW_REPLYING,  /* the reply is being sent */
+	IW_REJECTING, /* likewise, and then nothing */
+	IW_OPEN,
+	IW_CLOSED, /* nothing moves any more; waits for its user to close it */
+};
+
+/* What the next octet of the stream is. */
+enum iw_phase { IW_HEADER, IW_PLACE, IW_PAYLOAD, IW_BODY, IW_TRAILER };
+
+struct fab_msg_conn {
+	struct fab_msg *m;
+	struct fab_conn *conn;
+	const struct fab_msg_user *ops;
+	void *user;
+	struct fab_msg_listener *listener; /* until it is accepted, rejected or closed */
+	struct fab_msg_conn *next, *prev;  /* there */
+	struct iw_start *start;
+	struct timer timer;
+
+	uint8_t state; /* enum iw_state */
+	uint8_t busy;  /* calls on the stack that use this; freed by the last */
+	bool freed;
+	bool crc, hold_tx, shut;
+
+	/* transmitting */
+	bool tx_is_ctl; /* the list that the stream has is of ctl */
+	uint16_t mulpdu;
+	uint32_t tx_msn; /* of the oldest message */
+	uint64_t tx_skip; /* octets of it on the wire */
+	uint8_t *ctl;	 /* FPDUs of our own, between messages; NULL: none */
+	uint16_t ctl_len, ctl_off;
+
+	/* receiving */
+	uint8_t phase;	/* enum iw_phase */
+	bool stalled;	/* for want of a receive */
+	bool in_msg;	/* of Sends */
+	bool direct;	/* the stream reads to its place */
+	uint8_t have;	/* octets of hdr[] */
+	uint8_t trailer_have;
+	uint8_t trailer[MPA_TRAILER_MAX];
+	uint8_t hdr[DDP_HDR_MAX];
+	struct ddp_hdr h;
+	uint32_t done;	    /* of the payload or body */
+	uint32_t rx_crc;
+	uint32_t rx_msn;    /* of the next Send, or the one under way */
+	uint32_t rx_mo;	    /* where that goes on */
+	uint8_t *body;	    /* of a message that is not data; only while one arrives */
+	uint8_t *stash;	    /* read, and no receive for it */
+	uint32_t stash_len, stash_off;
+	uint8_t tail[MPA_TRAILER_MAX + DDP_HDR_MAX]; /* read together with a direct payload */
+};
+static_assert(sizeof(struct fab_msg_conn) <= 384, "an idle connection's share");
+
+struct fab_msg_listener {
+	struct fab_msg *m;
+	struct fab_listener *l;
+	const struct fab_msg_listen_user *ops;
+	void *user;
+	struct fab_msg_conn *conns; /* not yet accepted or rejected */
+	unsigned starting;	    /* of them, those that have not said what they want */
+	unsigned posted;	    /* accepts */
+};
+
+/* The user's upcalls may free a connection: bracket what touches it afterwards. */
+static inline void iw_hold(struct fab_msg_conn *c)
+{
+	c->busy++;
+}
+void iw_drop(struct fab_msg_conn *c);
+
+/* iwarp.c */
+extern const struct fab_stream_user iw_stream_user;
+/* Ends an open connection: tells its user. */
+void iw_end(struct fab_msg_conn *c, int err);
+/* The peer broke the protocol: sends a Terminate if it can, then iw_end(). @err: enum ddp_error. */
+int iw_violation(struct fab_msg_conn *c, int err);
+void iw_free(struct fab_msg_conn *c);
+void iw_listener_drop(struct fab_msg_conn *c);
+void iw_listener_refill(struct fab_msg_listener *l);
+
+/* iwarp_start.c */
+int iw_dial(struct fab_msg_conn *c);
+void iw_start_connected(struct fab_msg_conn *c, int err);
+int iw_start_accepted(struct fab_msg_listener *l, struct fab_conn *conn);
+/* Where the next octets of start-up go; takes what came. Errors have been dealt with. */
+int iw_start_rx(struct fab_msg_conn *c, size_t n, struct iovec *iov);
+void iw_start_lost(struct fab_msg_conn *c, int err);
+void iw_start_sent(struct fab_msg_conn *c);
+int iw_start_reply(struct fab_msg_conn *c, bool reject, const void *pdata, size_t len);
+int iw_start_request(struct fab_msg_conn *c, uint8_t rev, const void *pdata, size_t len);
+void iw_start_timer(struct fab_msg_conn *c);
+
+/* iwarp_rx.c */
+int iw_rx_next(struct fab_msg_conn *c, size_t n, struct iovec *iov, int max);
+/* Goes on after a stall. 0: reading may go on; 1: still stalled; negative: it is over. */
+int iw_rx_resume(struct fab_msg_conn *c);
+/* Takes octets that came behind the reply. */
+int iw_rx_early(struct fab_msg_conn *c, const uint8_t *p, size_t n);
+/* In the middle of an FPDU? */
+bool iw_rx_midway(const struct fab_msg_conn *c);
+
+/* iwarp_tx.c */
+int iw_tx_next(struct fab_msg_conn *c, struct iovec *iov, int max, size_t limit);
+void iw_tx_done(struct fab_msg_conn *c, size_t n);
+/* Octets of our own behind the message under way. -ENOMEM, -ENOBUFS. */
+int iw_tx_ctl(struct fab_msg_conn *c, const uint8_t *p, size_t n);
+
+static inline void iw_count(struct fab_msg_conn *c, uint64_t *counter, uint64_t n)
+{
+	(void)c;
+	fab_count(counter, n);
+}
+
+#endif

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * iwarp_rx.c - FPDUs from the stream into the places that their headers name.
+ *
+ * Two ways. Octets read into the instance's scratch are sorted from there (take): good for many small
+ * messages in one read. What is left of a large payload is read straight to its place, together with
+ * its trailer and the next header (plan_direct).
+ *
+ * A Send without a receive stalls the connection. What had already been read behind its header then
+ * needs a place: an anonymous buffer, the stash. So no read into the scratch is longer than the
+ * largest free buffer; and when there is none, reads end with the header that is being waited for.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fabric/iwarp/iwarp.h"
+
+#define STALLED INT_MIN /* beside enum ddp_error: there is no receive */
+
+#define ROOM_MIN 512 /* a buffer smaller than this is not worth a read that may overshoot */
+
+/* The shortest FPDU: a tagged header and a CRC. A read of this size cannot reach into the next. */
+#define FPDU_MIN (sizeof(struct ddp_tagged) + MPA_CRC_SIZE)
+static_assert(FPDU_MIN == DDP_HDR_MAX, "a read for a header never overshoots an empty FPDU");
+
+static uint32_t min32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+bool iw_rx_midway(const struct fab_msg_conn *c)
+{
+	return c->phase != IW_HEADER || c->have;
+}
+
+/* ----------------------------------------------------------------------- header */
+
+static int check_send(struct fab_msg_conn *c)
+{
+	const struct ddp_hdr *h = &c->h;
+
+	if (h->opcode == RDMAP_SEND_INV || h->opcode == RDMAP_SEND_SE_INV)
+		return -DDP_E_INVALIDATE;
+	if (h->opcode == RDMAP_IMMEDIATE || h->opcode == RDMAP_IMMEDIATE_SE)
+		return -DDP_E_OPCODE; /* not among the features that we offer */
+	if (h->msn != c->rx_msn)
+		return -DDP_E_MSN;
+	if (h->mo != c->rx_mo)
+		return -DDP_E_MO;
+	/* every segment but the last carries something, or a peer could keep us busy for ever */
+	return h->payload_len || h->last ? 0 : -DDP_E_LENGTH;
+}
+
+/* Nothing of ours may be written to or read from yet; empty ones start a connection (RFC 6581). */
+static int check_rma(const struct fab_msg_conn *c)
+{
+	switch (c->h.opcode) {
+	case RDMAP_WRITE:
+	case RDMAP_READ_RESPONSE:
+		return c->h.payload_len || !c->h.last ? -DDP_E_STAG : 0;
+	case RDMAP_READ_REQUEST:
+	case RDMAP_TERMINATE:
+		return 0;
+	default:
+		return -DDP_E_OPCODE;
+	}
+}
+
+/* What this FPDU is, in its turn. */
+static int fpdu_begin(struct fab_msg_conn *c)
+{
+	int err;
+
+	fab_count(&c->m->env.counters->fpdus_rx, 1);
+	c->done = 0;
+	c->trailer_have = 0;
+	c->rx_crc = c->crc ? mpa_crc_add(MPA_CRC_START, c->hdr, c->h.hdr_len) : 0;
+	if (!c->h.tagged && c->h.qn == DDP_QN_SEND) {
+		err = check_send(c);
+		c->phase = IW_PLACE;
+		return err;
+	}
+	err = c->in_msg ? -DDP_E_INTERLEAVED : check_rma(c);
+	if (err)
+		return err;
+	c->phase = c->h.payload_len ? IW_BODY : IW_TRAILER;
+	return 0;
+}
+
+/* Takes the header. Octets used; negative: a violation. */
+static int take_header(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	size_t used = min32(n, DDP_HDR_MAX - c->have);
+	unsigned had = c->have;
+	int err;
+
+	memcpy(c->hdr + had, p, used);
+	c->have += used;
+	err = ddp_parse(c->hdr, c->have, &c->h);
+	if (err > 0)
+		return used;
+	if (err < 0)
+		return err;
+	/* a tagged header is shorter than what was taken */
+	used = c->h.hdr_len > had ? c->h.hdr_len - had : 0;
+	c->have = 0;
+	err = fpdu_begin(c);
+	return err ? err : (int)used;
+}
+
+/* ---------------------------------------------------------------------- payload */
+
+static void piece_of(const struct fab_msg_conn *c, struct fab_place *piece)
+{
+	piece->offset = c->h.mo + c->done;
+	piece->len = c->h.payload_len - c->done;
+	piece->last = c->h.last;
+}
+
+/* Asks where the rest of this FPDU's payload goes. Entries; STALLED; -DDP_E_LOCAL. */
+static int ask_place(struct fab_msg_conn *c, struct iovec *iov, int max)
+{
+	struct fab_place piece;
+	int n;
+
+	piece_of(c, &piece);
+	n = c->ops->rx_place(c->user, &piece, iov, max);
+	if (n >= 0)
+		return n;
+	if (n != -EAGAIN)
+		return -DDP_E_LOCAL;
+	if (!c->stalled)
+		fab_count(&c->m->env.counters->rx_stops, 1);
+	c->stalled = true;
+	return STALLED;
+}
+
+static size_t scatter(const struct iovec *iov, int n, const uint8_t *p, size_t len)
+{
+	size_t done = 0;
+
+	for (int i = 0; i < n && done < len; i++) {
+		size_t part = iov[i].iov_len < len - done ? iov[i].iov_len : len - done;
+
+		memcpy(iov[i].iov_base, p + done, part);
+		done += part;
+	}
+	return done;
+}
+
+/* The first look at a Send: is there a receive for it? */
+static int take_place(struct fab_msg_conn *c)
+{
+	struct iovec iov[FAB_PLACE_IOV];
+	int n = ask_place(c, iov, FAB_PLACE_IOV);
+
+	if (n < 0)
+		return n;
+	c->in_msg = true;
+	c->phase = c->h.payload_len ? IW_PAYLOAD : IW_TRAILER;
+	return 0;
+}
+
+static int take_payload(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	struct iovec iov[FAB_PLACE_IOV];
+	uint32_t len = min32(n, c->h.payload_len - c->done);
+	int entries = ask_place(c, iov, FAB_PLACE_IOV);
+
+	if (entries < 0)
+		return entries;
+	/* what has no place is dropped: the message is longer than its receive */
+	scatter(iov, entries, p, len);
+	fab_count(&c->m->env.counters->copies, 1);
+	fab_count(&c->m->env.counters->copy_bytes, len);
+	if (c->crc)
+		c->rx_crc = mpa_crc_add(c->rx_crc, p, len);
+	c->done += len;
+	if (c->done == c->h.payload_len)
+		c->phase = IW_TRAILER;
+	return len;
+}
+
+/* A body that is not data: what rdmap.h reads, the rest (of a Terminate) is dropped. */
+static int take_body(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	uint32_t len = min32(n, c->h.payload_len - c->done);
+
+	if (!c->body)
+		c->body = calloc(1, RDMAP_BODY_MAX);
+	if (!c->body)
+		return -DDP_E_LOCAL;
+	if (c->done < RDMAP_BODY_MAX)
+		memcpy(c->body + c->done, p, min32(len, RDMAP_BODY_MAX - c->done));
+	if (c->crc)
+		c->rx_crc = mpa_crc_add(c->rx_crc, p, len);
+	c->done += len;
+	if (c->done == c->h.payload_len)
+		c->phase = IW_TRAILER;
+	return len;
+}
+
+/* ---------------------------------------------------------------------- its end */
+
+static void end_send(struct fab_msg_conn *c)
+{
+	struct fab_place piece = {
+		.offset = c->h.mo, .len = c->h.payload_len, .last = c->h.last
+	};
+
+	c->rx_mo = c->h.mo + c->h.payload_len;
+	if (c->h.last) {
+		c->in_msg = false;
+		c->rx_mo = 0;
+		c->rx_msn++;
+		fab_count(&c->m->env.counters->msgs_rx, 1);
+	}
+	c->ops->rx_done(c->user, &piece);
+}
+
+/* The peer's ready-to-receive read: an empty one is answered, others find no memory of ours. */
+static int end_read_request(struct fab_msg_conn *c)
+{
+	uint8_t fpdu[DDP_HDR_MAX + MPA_TRAILER_MAX];
+	struct rdmap_read read;
+	unsigned n;
+	uint32_t crc = MPA_CRC_START;
+
+	rdmap_read_get(c->body, &read);
+	if (read.len)
+		return -DDP_E_READ_STAG;
+	n = ddp_put_tagged(fpdu, RDMAP_READ_RESPONSE, true, read.sink_stag, read.sink_to, 0);
+	if (c->crc)
+		crc = mpa_crc_add(crc, fpdu, n);
+	n += mpa_trailer_put(fpdu + n, n - MPA_LEN_SIZE, c->crc, crc);
+	return iw_tx_ctl(c, fpdu, n) ? -DDP_E_LOCAL : 0;
+}
+
+static int end_terminate(struct fab_msg_conn *c)
+{
+	struct rdmap_terminate t;
+
+	rdmap_term_parse(c->body, min32(c->h.payload_len, RDMAP_BODY_MAX), &t);
+	fab_count(&c->m->env.counters->terminates_rx, 1);
+	fab_logf(&c->m->env, FAB_LOG_WARN,
+		 "the peer terminated the connection: %s (%02x %02x %02x %02x)",
+		 t.valid ? rdmap_term_name(t.term) : "no reason given", t.raw[0], t.raw[1],
+		 t.raw[2], t.raw[3]);
+	iw_end(c, -ECONNABORTED);
+	return 0;
+}
+
+static int end_other(struct fab_msg_conn *c)
+{
+	int err = 0;
+
+	if (c->h.opcode == RDMAP_READ_REQUEST)
+		err = end_read_request(c);
+	else if (c->h.opcode == RDMAP_TERMINATE && c->body)
+		err = end_terminate(c);
+	else if (c->h.opcode == RDMAP_TERMINATE)
+		iw_end(c, -ECONNABORTED);
+	free(c->body);
+	c->body = NULL;
+	return err;
+}
+
+static int fpdu_end(struct fab_msg_conn *c)
+{
+	if (c->crc && !mpa_trailer_ok(c->trailer, c->h.ulpdu_len, c->rx_crc))
+		return -DDP_E_CRC;
+	c->phase = IW_HEADER;
+	if (c->hold_tx) {
+		/* the initiator has spoken: from now on so may we */
+		c->hold_tx = false;
+		c->m->stream->tx_want(c->conn);
+	}
+	if (c->h.tagged || c->h.qn != DDP_QN_SEND)
+		return end_other(c);
+	end_send(c);
+	return 0;
+}
+
+static int take_trailer(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	uint32_t len = min32(n, c->h.trailer_len - c->trailer_have);
+	int err = 0;
+
+	memcpy(c->trailer + c->trailer_have, p, len);
+	c->trailer_have += len;
+	if (c->trailer_have == c->h.trailer_len)
+		err = fpdu_end(c);
+	return err ? err : (int)len;
+}
+
+/* --------------------------------------------------------------------- all of it */
+
+/* Takes one thing. Octets used; STALLED; negative enum ddp_error. */
+static int take_one(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	switch (c->phase) {
+	case IW_HEADER:
+		return take_header(c, p, n);
+	case IW_PLACE:
+		return take_place(c);
+	case IW_PAYLOAD:
+		return take_payload(c, p, n);
+	case IW_BODY:
+		return take_body(c, p, n);
+	default:
+		return take_trailer(c, p, n);
+	}
+}
+
+/*
+ * Sorts octets. How many were used: fewer than @n when stalled. Negative: the connection is over and
+ * its user knows.
+ */
+static ssize_t take(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	size_t at = 0;
+
+	/* a Send that was just announced looks for its receive even with nothing behind it */
+	while (c->state == IW_OPEN && (at < n || c->phase == IW_PLACE)) {
+		int used = take_one(c, p + at, n - at);
+
+		if (used == STALLED)
+			return at;
+		if (used < 0)
+			return iw_violation(c, used);
+		at += used;
+	}
+	return c->state == IW_OPEN ? (ssize_t)at : -ECONNABORTED;
+}
+
+static int stash(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	const struct fab_env *env = &c->m->env;
+
+	c->stash = env->buf_get(env->arg, n);
+	if (!c->stash)
+		return -ENOBUFS;
+	memcpy(c->stash, p, n);
+	c->stash_len = n;
+	c->stash_off = 0;
+	fab_count(&env->counters->stash_bytes, n);
+	return 0;
+}
+
+static void stash_free(struct fab_msg_conn *c)
+{
+	const struct fab_env *env = &c->m->env;
+
+	env->buf_put(env->arg, c->stash);
+	c->stash = NULL;
+}
+
+int iw_rx_resume(struct fab_msg_conn *c)
+{
+	ssize_t used;
+
+	if (!c->stalled)
+		return 0;
+	c->stalled = false;
+	used = take(c, c->stash ? c->stash + c->stash_off : NULL,
+		    c->stash ? c->stash_len - c->stash_off : 0);
+	if (c->stash && used >= 0) {
+		c->stash_off += used;
+		if (c->stash_off == c->stash_len)
+			stash_free(c);
+	}
+	return used < 0 ? -1 : c->stalled;
+}
+
+/* Sorts what was read, and keeps what has no place yet. */
+static int landed(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	ssize_t used = take(c, p, n);
+
+	if (used < 0)
+		return used;
+	if ((size_t)used < n && stash(c, p + used, n - used))
+		return iw_violation(c, -DDP_E_LOCAL);
+	return 0;
+}
+
+int iw_rx_early(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	return landed(c, p, n);
+}
+
+static int landed_direct(struct fab_msg_conn *c, size_t n)
+{
+	uint32_t part = min32(n, c->h.payload_len - c->done);
+	struct iovec iov[FAB_PLACE_IOV];
+	int entries = c->crc ? ask_place(c, iov, FAB_PLACE_IOV) : 0;
+
+	c->direct = false;
+	for (int i = 0, left = part; i < entries && left > 0; left -= iov[i++].iov_len)
+		c->rx_crc = mpa_crc_add(c->rx_crc, iov[i].iov_base, min32(left, iov[i].iov_len));
+	c->done += part;
+	if (c->done < c->h.payload_len)
+		return 0;
+	c->phase = IW_TRAILER;
+	return landed(c, c->tail, n - part);
+}
+
+/* ------------------------------------------------------------------ the next read */
+
+static size_t iov_bytes(const struct iovec *iov, int n)
+{
+	size_t len = 0;
+
+	for (int i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	return len;
+}
+
+/*
+ * The rest of the payload straight to its place, then the trailer and the next header. 0: not all
+ * of it has a place, take the other way.
+ */
+static int plan_direct(struct fab_msg_conn *c, struct iovec *iov, int max)
+{
+	uint32_t rest = c->h.payload_len - c->done;
+	int n = ask_place(c, iov, max - 1);
+
+	if (n < 0)
+		return n;
+	if (iov_bytes(iov, n) != rest)
+		return 0;
+	iov[n++] = (struct iovec){ c->tail, c->h.trailer_len + DDP_HDR_MAX };
+	c->direct = true;
+	return n;
+}
+
+/* How far a read may go when nothing of it could be kept. */
+static size_t exact_limit(const struct fab_msg_conn *c)
+{
+	switch (c->phase) {
+	case IW_HEADER:
+		return DDP_HDR_MAX - c->have;
+	case IW_TRAILER:
+		return c->h.trailer_len - c->trailer_have + DDP_HDR_MAX;
+	default:
+		return c->h.payload_len - c->done;
+	}
+}
+
+static int plan(struct fab_msg_conn *c, struct iovec *iov, int max)
+{
+	const struct fab_env *env = &c->m->env;
+	size_t room = env->buf_room(env->arg), limit = room;
+	uint32_t rest = c->h.payload_len - c->done;
+
+	if (c->phase == IW_PAYLOAD && (rest >= IW_DIRECT_MIN || room < ROOM_MIN)) {
+		int n = plan_direct(c, iov, max);
+
+		if (n)
+			return n;
+	}
+	if (room < ROOM_MIN)
+		limit = exact_limit(c);
+	iov[0] = (struct iovec){ c->m->scratch, limit < IW_SCRATCH ? limit : IW_SCRATCH };
+	return 1;
+}
+
+int iw_rx_next(struct fab_msg_conn *c, size_t n, struct iovec *iov, int max)
+{
+	int err = 0, entries;
+
+	if (n)
+		err = c->direct ? landed_direct(c, n) : landed(c, c->m->scratch, n);
+	c->direct = false;
+	if (err || c->state != IW_OPEN || c->stalled)
+		return 0;
+	entries = plan(c, iov, max);
+	if (entries >= 0)
+		return entries;
+	if (entries != STALLED)
+		iw_violation(c, entries);
+	return 0;
+}

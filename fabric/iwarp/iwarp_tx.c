@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * iwarp_tx.c - messages into the stream's next write.
+ *
+ * A write is made of as many messages as fit. Headers, trailers and small payloads are laid out one
+ * behind the other in the instance's stage, so that a batch of small messages is one entry of the
+ * gather list; larger payloads are entries of their own. After a short write the framing of what is
+ * left is made again from the message and the number of octets gone.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fabric/iwarp/iwarp.h"
+
+/* The write being made. */
+struct gather {
+	struct iovec *iov;
+	int n, max;
+	uint8_t *stage;
+	size_t staged, bytes, limit;
+};
+
+/* Worst case of one FPDU: header, payload of several entries, trailer. */
+static bool gather_has_room(const struct gather *g, unsigned niov)
+{
+	return g->n + (int)niov + 2 <= g->max && g->bytes < g->limit &&
+	       g->staged + DDP_HDR_MAX + IW_COPY_MAX + MPA_TRAILER_MAX <= IW_STAGE;
+}
+
+static void gather_add(struct gather *g, const void *p, size_t len)
+{
+	struct iovec *last = g->n ? &g->iov[g->n - 1] : NULL;
+
+	if (!len)
+		return;
+	g->bytes += len;
+	if (last && (uint8_t *)last->iov_base + last->iov_len == p)
+		last->iov_len += len;
+	else
+		g->iov[g->n++] = (struct iovec){ (void *)(uintptr_t)p, len };
+}
+
+static uint8_t *gather_stage(struct gather *g, size_t len)
+{
+	uint8_t *p = g->stage + g->staged;
+
+	g->staged += len;
+	return p;
+}
+
+/* ------------------------------------------------------------------- one FPDU */
+
+/* Calls with each run of the payload between @from and @to, octets of the message. */
+static void each_run(const struct fab_send *s, uint32_t from, uint32_t to,
+		     void (*fn)(void *arg, const void *p, size_t len), void *arg)
+{
+	uint32_t at = 0;
+
+	for (unsigned i = 0; i < s->niov && at < to; at += s->iov[i++].iov_len) {
+		uint32_t end = at + s->iov[i].iov_len;
+		uint32_t lo = from > at ? from : at, hi = to < end ? to : end;
+
+		if (lo < hi)
+			fn(arg, (const uint8_t *)s->iov[i].iov_base + (lo - at), hi - lo);
+	}
+}
+
+static void run_copy(void *arg, const void *p, size_t len)
+{
+	uint8_t **to = arg;
+
+	memcpy(*to, p, len);
+	*to += len;
+}
+
+static void run_gather(void *arg, const void *p, size_t len)
+{
+	gather_add(arg, p, len);
+}
+
+static void run_crc(void *arg, const void *p, size_t len)
+{
+	uint32_t *crc = arg;
+
+	*crc = mpa_crc_add(*crc, p, len);
+}
+
+/* Drops @skip octets from @len at *@p; what is left of @skip. */
+static uint32_t skip_front(uint8_t **p, uint32_t *len, uint32_t skip)
+{
+	uint32_t n = skip < *len ? skip : *len;
+
+	*p += n;
+	*len -= n;
+	return skip - n;
+}
+
+static void put_small(struct fab_msg_conn *c, struct gather *g, const struct fab_send *s,
+		      const struct ddp_msg *m, const struct ddp_pos *pos)
+{
+	uint32_t len = ddp_pos_size(m, pos), crc = MPA_CRC_START;
+	uint8_t *fpdu = gather_stage(g, len), *p = fpdu;
+
+	p += ddp_msg_header(m, pos, p);
+	each_run(s, pos->offset, pos->offset + pos->len, run_copy, &p);
+	if (c->crc)
+		crc = mpa_crc_add(crc, fpdu, p - fpdu);
+	mpa_trailer_put(p, p - fpdu - MPA_LEN_SIZE, c->crc, crc);
+	fab_count(&c->m->env.counters->copies, pos->len != 0);
+	fab_count(&c->m->env.counters->copy_bytes, pos->len);
+	skip_front(&fpdu, &len, pos->skip);
+	gather_add(g, fpdu, len);
+}
+
+static void put_large(struct fab_msg_conn *c, struct gather *g, const struct fab_send *s,
+		      const struct ddp_msg *m, const struct ddp_pos *pos)
+{
+	uint32_t hlen = m->hdr_len, tlen, skip, skip_data, crc = MPA_CRC_START;
+	uint8_t *hdr = gather_stage(g, hlen), *trailer;
+
+	ddp_msg_header(m, pos, hdr);
+	if (c->crc) {
+		crc = mpa_crc_add(crc, hdr, hlen);
+		each_run(s, pos->offset, pos->offset + pos->len, run_crc, &crc);
+	}
+	tlen = ddp_pos_size(m, pos) - hlen - pos->len;
+	trailer = gather_stage(g, tlen);
+	mpa_trailer_put(trailer, hlen - MPA_LEN_SIZE + pos->len, c->crc, crc);
+
+	skip = skip_front(&hdr, &hlen, pos->skip);
+	skip_data = skip < pos->len ? skip : pos->len;
+	skip_front(&trailer, &tlen, skip - skip_data);
+	gather_add(g, hdr, hlen);
+	each_run(s, pos->offset + skip_data, pos->offset + pos->len, run_gather, g);
+	gather_add(g, trailer, tlen);
+}
+
+/* ---------------------------------------------------------------- messages */
+
+static void msg_frame(const struct fab_msg_conn *c, const struct fab_send *s, unsigned i,
+		      struct ddp_msg *m)
+{
+	uint8_t opcode = s->flags & FAB_SEND_SOLICITED ? RDMAP_SEND_SE : RDMAP_SEND;
+
+	ddp_msg_untagged(m, opcode, c->tx_msn + i, s->len, c->mulpdu);
+}
+
+/* Adds what is left of message @i; false: not all of it fitted. */
+static bool put_message(struct fab_msg_conn *c, struct gather *g, const struct fab_send *s,
+			unsigned i)
+{
+	struct ddp_msg m;
+	struct ddp_pos pos;
+
+	msg_frame(c, s, i, &m);
+	if (!ddp_msg_locate(&m, i ? 0 : c->tx_skip, &pos))
+		return true;
+	do {
+		if (!gather_has_room(g, s->niov))
+			return false;
+		if (pos.len <= IW_COPY_MAX)
+			put_small(c, g, s, &m, &pos);
+		else
+			put_large(c, g, s, &m, &pos);
+		fab_count(&c->m->env.counters->fpdus_tx, !pos.skip);
+	} while (ddp_msg_next(&m, &pos));
+	return true;
+}
+
+static int next_messages(struct fab_msg_conn *c, struct gather *g)
+{
+	const struct fab_send *s;
+
+	for (unsigned i = 0; (s = c->ops->tx_peek(c->user, i)); i++)
+		/* our own are waiting for this message to end */
+		if (!put_message(c, g, s, i) || !gather_has_room(g, 0) || c->ctl)
+			break;
+	if (!s && c->tx_skip && !g->n)
+		iw_end(c, -EFAULT); /* the rest of a message cannot be had */
+	return g->n;
+}
+
+int iw_tx_next(struct fab_msg_conn *c, struct iovec *iov, int max, size_t limit)
+{
+	struct gather g = {
+		.iov = iov, .max = max, .limit = limit, .stage = c->m->stage
+	};
+	struct iw_start *start = c->start;
+
+	if (start && start->tx_off < start->tx_len) {
+		iov[0] = (struct iovec){ start->tx + start->tx_off,
+					 start->tx_len - start->tx_off };
+		return 1;
+	}
+	/* our own go between messages, never into one */
+	c->tx_is_ctl = c->ctl && !c->tx_skip;
+	if (c->tx_is_ctl) {
+		iov[0] = (struct iovec){ c->ctl + c->ctl_off, c->ctl_len - c->ctl_off };
+		return 1;
+	}
+	if (c->state != IW_OPEN || c->hold_tx)
+		return 0;
+	return next_messages(c, &g);
+}
+
+static void ctl_done(struct fab_msg_conn *c, size_t n)
+{
+	c->ctl_off += n;
+	if (c->ctl_off == c->ctl_len) {
+		free(c->ctl);
+		c->ctl = NULL;
+	}
+	c->m->stream->tx_want(c->conn);
+}
+
+static void start_done(struct fab_msg_conn *c, size_t n)
+{
+	c->start->tx_off += n;
+	if (c->start->tx_off == c->start->tx_len)
+		iw_start_sent(c);
+	else
+		c->m->stream->tx_want(c->conn);
+}
+
+void iw_tx_done(struct fab_msg_conn *c, size_t n)
+{
+	const struct fab_send *s;
+	struct ddp_msg m;
+	unsigned done = 0;
+
+	if (c->start && c->start->tx_off < c->start->tx_len) {
+		start_done(c, n);
+		return;
+	}
+	if (c->tx_is_ctl) {
+		ctl_done(c, n);
+		return;
+	}
+	while ((s = n ? c->ops->tx_peek(c->user, done) : NULL)) {
+		uint64_t left;
+
+		msg_frame(c, s, done, &m);
+		left = ddp_msg_size(&m) - c->tx_skip;
+		if (n < left)
+			break;
+		n -= left;
+		c->tx_skip = 0;
+		done++;
+	}
+	c->tx_skip += n;
+	c->tx_msn += done;
+	fab_count(&c->m->env.counters->msgs_tx, done);
+	c->ops->tx_done(c->user, done, c->tx_skip != 0);
+	if (c->ctl && c->state == IW_OPEN)
+		c->m->stream->tx_want(c->conn);
+}
+
+int iw_tx_ctl(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	uint8_t *ctl = realloc(c->ctl, (c->ctl ? c->ctl_len : 0) + n);
+
+	if (!ctl)
+		return -ENOMEM;
+	if (!c->ctl)
+		c->ctl_len = c->ctl_off = 0;
+	memcpy(ctl + c->ctl_len, p, n);
+	c->ctl = ctl;
+	c->ctl_len += n;
+	c->m->stream->tx_want(c->conn);
+	return 0;
+}
