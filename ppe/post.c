@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * post.c - posting: write a descriptor, ring, and be sure that somebody looks.
+ *
+ * Who looks?
+ *  - Nobody sleeps (slot free): a thread polls, or did so lately and the engine's thread guards. The
+ *    next poll sends, together with whatever else was posted till then. An application that does
+ *    not poll after it posts is found out by the doorbell's age, and its next posts are *eager*:
+ *    they transmit themselves.
+ *  - Somebody sleeps in the fabric: the poster transmits itself, which costs less than a wake; if it
+ *    cannot have the turn, it kicks. It never returns having done neither.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ppe/engine.h"
+
+#define UNSENT_SLOTS 64 /* so many posted and not yet sent: transmit, whoever polls */
+#define UNSENT_BYTES (256 * 1024)
+
+unsigned ppe_post_slots(const struct ppe_post *p)
+{
+	return ppe_wr_slots(p->nsge ? p->nsge * sizeof(struct ppe_sge) : p->inline_len);
+}
+
+unsigned ppe_dti_room(struct ppe_dti *d, bool recv)
+{
+	struct queue_view q = recv ? dti_rq(d) : dti_sq(d);
+	uint32_t tail = atomic_load_explicit(&q.idx->tail, memory_order_relaxed);
+
+	return q.mask + 1 - (tail - atomic_load_explicit(&q.idx->head, memory_order_acquire));
+}
+
+/* ------------------------------------------------------------------- writing it */
+
+static int post_check(const struct ppe_post *p, uint64_t *length)
+{
+	uint64_t total = p->inline_len;
+
+	if (p->nsge > PPE_SGE_MAX || p->inline_len > PPE_INLINE_MAX || (p->nsge && p->inline_len))
+		return -EINVAL;
+	for (unsigned i = 0; i < p->nsge; i++)
+		total += p->sge[i].len;
+	if (total > UINT32_MAX)
+		return -EMSGSIZE;
+	*length = total;
+	return 0;
+}
+
+/* Fills the queue up to its end, so that the request behind it is in one piece. */
+static void write_padding(union ppe_slot *slot, uint32_t n)
+{
+	slot->wr = (struct ppe_wr){.op = PPE_WR_NONE, .nslots = n};
+}
+
+static uint8_t wr_flags(const struct ppe_post *p)
+{
+	return (p->flags & PPE_POST_SILENT ? PPE_WR_SILENT : 0) |
+	       (p->flags & PPE_POST_SOLICITED ? PPE_WR_SOLICITED : 0) |
+	       (p->nsge ? 0 : PPE_WR_INLINE);
+}
+
+static void write_request(union ppe_slot *slot, uint8_t op, const struct ppe_post *p,
+			  uint32_t length, unsigned slots)
+{
+	uint8_t *payload = slot->bytes + sizeof(struct ppe_wr);
+
+	slot->wr = (struct ppe_wr){
+		.op = op,
+		.flags = op == PPE_WR_SEND ? wr_flags(p) : 0,
+		.nsge = p->nsge,
+		.nslots = slots,
+		.length = length,
+		.user_tag = p->user_tag,
+	};
+	if (p->nsge)
+		memcpy(payload, p->sge, p->nsge * sizeof(*p->sge));
+	else if (p->inline_len)
+		memcpy(payload, p->inline_data, p->inline_len);
+}
+
+/* The tail moves by an exchange when the engine's flag is read next (ppe_post_recv). */
+static int queue_put(struct queue_view q, uint8_t op, const struct ppe_post *p, uint32_t length)
+{
+	unsigned slots = ppe_post_slots(p), size = q.mask + 1;
+	uint32_t at = atomic_load_explicit(&q.idx->tail, memory_order_relaxed) & q.mask;
+	unsigned pad = at + slots > size ? size - at : 0;
+
+	if (!ppe_spsc_has_room(q.idx, size, pad + slots))
+		return -EAGAIN;
+	if (pad) {
+		write_padding(&q.ring[at], pad);
+		at = 0;
+	}
+	write_request(&q.ring[at], op, p, length, slots);
+	ppe_spsc_commit(q.idx, pad + slots);
+	return 0;
+}
+
+/* ----------------------------------------------------------------- seeing to it */
+
+/* Somebody sleeps, or this application does not poll: do it here and now. */
+static void transmit(struct ppe_dti *d)
+{
+	struct ppe_ual *ual = d->ual;
+
+	if (turn_trylock(ual)) {
+		turn_transmit(d);
+		turn_unlock(ual);
+		return;
+	}
+	/* the holder may have looked at this queue before the post; a sleeper will look again */
+	if (atomic_load_explicit(&ual->slot, memory_order_seq_cst))
+		ual->fabric.stream->kick(ual->fabric.fab);
+}
+
+static bool is_eager(struct ppe_dti *d)
+{
+	_Atomic int32_t *eager = &d->tx_evq->eager;
+	int32_t left = atomic_load_explicit(eager, memory_order_relaxed);
+
+	if (left <= 0)
+		return false;
+	/* threads may race for it: a heuristic that is one too many does not matter */
+	atomic_store_explicit(eager, left - 1, memory_order_relaxed);
+	count_shared(&d->ual->counters.eager_posts);
+	return true;
+}
+
+/* More is waiting than one write should carry. */
+static bool is_much(struct ppe_dti *d, uint32_t bytes)
+{
+	struct ppe_spsc *sq = &d->sh->sq;
+	uint32_t unsent = atomic_load_explicit(&sq->tail, memory_order_relaxed) -
+			  atomic_load_explicit(&sq->head, memory_order_relaxed);
+
+	if (unsent <= PPE_WR_SLOTS_MAX)
+		d->bytes_posted = 0;
+	d->bytes_posted += bytes;
+	if (unsent < UNSENT_SLOTS && d->bytes_posted < UNSENT_BYTES)
+		return false;
+	d->bytes_posted = 0;
+	return true;
+}
+
+static void ring(struct ppe_dti *d, const struct ppe_post *p, uint32_t bytes)
+{
+	struct ppe_ual *ual = d->ual;
+	bool much = is_much(d, bytes);
+
+	if (!atomic_load_explicit(&d->sh->rung, memory_order_relaxed))
+		atomic_store_explicit(&d->sh->rung_ticks, clock_ticks(), memory_order_relaxed);
+	doorbell_ring(ual, &d->sh->rung, handle_number(d->handle));
+	if (p->flags & PPE_POST_MORE)
+		return;
+	/* after the doorbell: a sleeper takes the slot before it looks at the doorbells */
+	if (atomic_load_explicit(&ual->slot, memory_order_seq_cst))
+		transmit(d);
+	else if (ual->placement == PPE_ADAPTIVE && (much || is_eager(d)))
+		transmit(d);
+}
+
+static int post_tx(struct ppe_dti *d, uint8_t op, const struct ppe_post *p)
+{
+	uint64_t length;
+	int err;
+
+	if (!ual_alive(d->ual))
+		return -EOWNERDEAD;
+	err = post_check(p, &length);
+	if (err)
+		return err;
+	if (d->flags & PPE_LOCKED)
+		mutex_lock(&d->sq_lock);
+	err = queue_put(dti_sq(d), op, p, length);
+	if (!err)
+		ring(d, p, length);
+	if (d->flags & PPE_LOCKED)
+		mutex_unlock(&d->sq_lock);
+	return err;
+}
+
+int ppe_post_send(struct ppe_dti *d, const struct ppe_post *p)
+{
+	return post_tx(d, PPE_WR_SEND, p);
+}
+
+int ppe_post_shutdown(struct ppe_dti *d, uint64_t user_tag)
+{
+	const struct ppe_post p = {.user_tag = user_tag};
+
+	return post_tx(d, PPE_WR_SHUTDOWN, &p);
+}
+
+/* The engine wants this receive: data are waiting, or the connection has ended. */
+static void receive_wanted(struct ppe_dti *d)
+{
+	struct ppe_ual *ual = d->ual;
+
+	doorbell_ring(ual, &d->sh->rung, handle_number(d->handle));
+	if (!atomic_load_explicit(&ual->slot, memory_order_seq_cst))
+		return;
+	if (turn_trylock(ual)) {
+		turn_run(ual, TURN_POST);
+		turn_unlock(ual);
+	} else if (atomic_load_explicit(&ual->slot, memory_order_seq_cst)) {
+		ual->fabric.stream->kick(ual->fabric.fab);
+	}
+}
+
+int ppe_post_recv(struct ppe_dti *d, const struct ppe_post *p)
+{
+	uint64_t length;
+	int err;
+
+	if (!ual_alive(d->ual))
+		return -EOWNERDEAD;
+	err = post_check(p, &length);
+	if (err)
+		return err;
+	if (p->inline_len)
+		return -EINVAL;
+	if (d->flags & PPE_LOCKED)
+		mutex_lock(&d->rq_lock);
+	err = queue_put(dti_rq(d), PPE_WR_RECV, p, length);
+	if (d->flags & PPE_LOCKED)
+		mutex_unlock(&d->rq_lock);
+	/* a read-modify-write behind the tail's store: pairs with dti_starved() */
+	if (!err && atomic_fetch_or_explicit(&d->sh->starved, 0, memory_order_seq_cst))
+		receive_wanted(d);
+	return err;
+}

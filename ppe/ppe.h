@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * ppe.h - the packet processing engine, as its consumers (DUSI, the libfabric provider) see it.
+ *
+ *	UAL	user adaptation layer: one application's attachment to one engine. It owns the
+ *		doorbells, the anonymous buffer pool, the registered memory and all that follows.
+ *	EvQ	event queue: completions come back here, one cache line each.
+ *	DTI	direct transport interface: a send queue and a receive queue bound to event queues;
+ *		one transport endpoint. Its service is a byte stream or messages (a queue pair).
+ *
+ * An operation is posted as a descriptor; the engine carries it out and puts exactly one event in
+ * the event queue that its queue is bound to (none for a silent one that succeeds). Memory named in
+ * a descriptor belongs to the engine from the post until that event; the descriptor itself, and
+ * inline data, may be reused at once.
+ *
+ * Who runs the engine is the placement's business:
+ *	adaptive	threads that poll or wait run it; when they stop, its own thread does
+ *	inline		only threads that are inside a call of this interface
+ *	dedicated[:cpu]	its own thread, spinning on that processor
+ *
+ * Threads. Everything here may be called from any thread, but: the posts of one queue, and the reads
+ * of one event queue, must not overlap unless PPE_LOCKED was given at creation; destroying an
+ * object must not overlap any other use of it. Nothing here is async-signal-safe, but ppe_evq_read
+ * with a count of 0 in a handler fails harmlessly.
+ *
+ * fork: a child has none of this; each call there answers -EOWNERDEAD.
+ *
+ * Errors are negative errno values, returned by a call or carried in an event's status:
+ *	-EAGAIN		the queue is full, nothing was posted; an event of this queue announces room
+ *	-EINVAL		an argument is wrong in itself	-ENOTCONN, -EISCONN, ... as for sockets
+ *	-ECANCELED	cancelled, or its DTI was closed
+ *	-EBADMSG	the descriptor is malformed
+ *	-ENOKEY		no such region			-EKEYREVOKED  it was deregistered
+ *	-EKEYREJECTED	wrong protection tag		-ERANGE       beyond the region's bounds
+ *	-EACCES		the region does not allow this use
+ */
+#ifndef PPE_H
+#define PPE_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "fabric/fabric.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ppe_ual;
+struct ppe_evq;
+struct ppe_dti;
+
+/* -------------------------------------------------------------------------- UAL */
+
+enum ppe_placement { PPE_ADAPTIVE, PPE_INLINE, PPE_DEDICATED };
+
+#define PPE_POOL_CLASSES 4
+
+struct ppe_ual_attr {
+	const char *placement; /* as above; NULL: $ETA_PPE, else adaptive */
+	const char *fabric;    /* NULL: $ETA_FABRIC, else tcp */
+	uint32_t max_dtis;     /* and so doorbells; 0: 65,536 */
+	uint32_t max_evqs;     /* 0: 1,024 */
+	/* Anonymous buffers, smallest size first; all 0: 256 of 2 KiB and 64 of 16 KiB. */
+	struct {
+		uint32_t size, count;
+	} pool[PPE_POOL_CLASSES];
+	struct fab_msg_attr msg; /* message service; zero members: defaults */
+	/* What the engine has to say; NULL: silent. Called under the turn: must not call back. */
+	void (*log)(void *arg, int level, const char *text);
+	void *log_arg;
+};
+
+/*
+ * -EINVAL: malformed placement or pool; -ENOENT: unknown fabric; -ENODEV: the dedicated processor
+ * cannot be used; -ENOMEM. The engine's own thread starts at the first connect or listen.
+ */
+int ppe_ual_open(const struct ppe_ual_attr *attr, struct ppe_ual **ual);
+/* Closes what is left in it, then itself; no events any more. */
+void ppe_ual_close(struct ppe_ual *ual);
+/*
+ * Ends the engine's own thread, for good; everything else stays, and works as under inline
+ * placement. For a process that is ending, where other threads may still be inside calls.
+ */
+void ppe_ual_stop(struct ppe_ual *ual);
+enum ppe_placement ppe_ual_placement(const struct ppe_ual *ual);
+
+enum ppe_reject { /* why descriptors were refused */
+		  PPE_REJECT_MALFORMED,
+		  PPE_REJECT_NO_REGION,
+		  PPE_REJECT_REVOKED,
+		  PPE_REJECT_TAG,
+		  PPE_REJECT_BOUNDS,
+		  PPE_REJECT_ACCESS,
+		  PPE_REJECT_FAULT,
+		  PPE_REJECT_STATE,
+		  PPE_REJECT_REASONS
+};
+
+struct ppe_counters {
+	struct fab_counters fab;
+	uint64_t turns, turns_poll, turns_wait, turns_thread, turns_post;
+	uint64_t sends, send_bytes, recvs, recv_bytes, events, silent;
+	uint64_t cancelled, flushed;
+	uint64_t doorbells, late_flushes, eager_posts;
+	uint64_t wakes_futex, wakes_fd, wakes_signal, handovers;
+	uint64_t thread_wakes, thread_takeovers;
+	uint64_t evq_stalls, rx_stalls, pool_stalls;
+	uint64_t anon_bytes, anon_copied; /* into anonymous buffers; and from there to receives */
+	uint64_t rejects[PPE_REJECT_REASONS];
+	/* levels, not counts */
+	uint64_t dtis, evqs, regions, pool_used;
+};
+void ppe_ual_counters(struct ppe_ual *ual, struct ppe_counters *out);
+/* name and value of the i-th counter in words; false when there is none. */
+bool ppe_counter_name(unsigned i, const struct ppe_counters *c, const char **name, uint64_t *value);
+
+/* ----------------------------------------------------------------------- memory */
+
+#define PPE_ACCESS_LOCAL_READ 0x01  /* may be sent from */
+#define PPE_ACCESS_LOCAL_WRITE 0x02 /* may be received into */
+#define PPE_ACCESS_REMOTE_READ 0x04
+#define PPE_ACCESS_REMOTE_WRITE 0x08
+
+struct ppe_mr {
+	uint32_t region; /* handle: number and generation */
+	uint32_t ptag;   /* protection tag: random, the proof of the right to use the region */
+};
+
+/* A piece of registered memory. */
+struct ppe_sge {
+	uint64_t addr;
+	uint32_t len;
+	uint32_t region;
+	uint32_t ptag;
+	uint32_t zero; /* reserved, must be 0 */
+};
+
+/*
+ * @len may be SIZE_MAX with @addr NULL: the whole address space (no check that it is mapped).
+ * -EINVAL: empty, wraps, or no access; -EFAULT: not mapped; -ENOMEM; -ENOSPC: too many regions.
+ */
+int ppe_mr_register(struct ppe_ual *ual, const void *addr, size_t len, unsigned access,
+		    struct ppe_mr *mr);
+/*
+ * No operation touches the region after this returns; those that name it end with -EKEYREVOKED.
+ * -ENOKEY, -EKEYREVOKED, -EKEYREJECTED: not a live region, or not its tag.
+ */
+int ppe_mr_deregister(struct ppe_ual *ual, struct ppe_mr mr);
+
+/* ----------------------------------------------------------------- event queues */
+
+enum ppe_event_type {
+	PPE_EV_NONE,
+	PPE_EV_SEND,     /* sent: the memory is the application's again */
+	PPE_EV_RECV,     /* received: len bytes; stream: 0 = the peer will send no more */
+	PPE_EV_CONNECT,  /* connect or accept_request done */
+	PPE_EV_ACCEPT,   /* accept done: dti is the child */
+	PPE_EV_REQUEST,  /* message listener: a peer asks; data = its number for accept_request */
+	PPE_EV_SHUTDOWN, /* a posted shutdown has been sent */
+	PPE_EV_CLOSED,   /* message DTI: the connection ended; status says how */
+};
+
+#define PPE_EVF_TRUNCATED 0x01 /* receive: the message was data bytes long, len of them fitted */
+
+struct ppe_event {
+	uint64_t user_tag;
+	uint64_t cookie; /* of the DTI */
+	uint64_t len;    /* bytes transferred */
+	uint64_t data;
+	uint64_t context; /* of the DTI, like the cookie: survives its closing */
+	uint64_t reserved;
+	uint32_t dti;   /* handle */
+	uint16_t type;  /* enum ppe_event_type */
+	uint16_t flags; /* PPE_EVF_ */
+	int32_t status; /* 0, or a negative errno value */
+	uint32_t seq;   /* counts this queue's events */
+};
+
+#define PPE_LOCKED 0x01 /* posts or reads may come from several threads at once */
+
+struct ppe_evq_attr {
+	uint32_t size;  /* events; rounded up to a power of two; 0: 256 */
+	unsigned flags; /* PPE_LOCKED */
+};
+
+/* -ENOMEM, -ENOSPC: max_evqs; -EINVAL: more than 2^20 events. */
+int ppe_evq_create(struct ppe_ual *ual, const struct ppe_evq_attr *attr, struct ppe_evq **evq);
+/* -EBUSY: a DTI is bound to it, or a thread waits on it. */
+int ppe_evq_destroy(struct ppe_evq *evq);
+
+/*
+ * Takes up to @max events, running the engine for one turn when there are none (and now and then
+ * when there are). Returns how many.
+ */
+int ppe_evq_read(struct ppe_evq *evq, struct ppe_event *ev, int max);
+/* As above, but never runs the engine. */
+int ppe_evq_take(struct ppe_evq *evq, struct ppe_event *ev, int max);
+/* Takes the oldest event with this user tag, wherever it stands: 1; 0: there is none. Runs the engine
+ * for one turn when there is none. */
+int ppe_evq_take_tag(struct ppe_evq *evq, uint64_t user_tag, struct ppe_event *ev);
+/* Events waiting. */
+uint32_t ppe_evq_count(struct ppe_evq *evq);
+/*
+ * Sleeps until one of @n event queues of the same UAL has an event. 0: there is one (or was: another
+ * reader may have taken it); -ETIMEDOUT; -EINTR: ppe_evq_interrupt, or a signal was handled;
+ * -EBUSY: another thread waits on one of several queues; -EINVAL. Negative @timeout_ns: no limit.
+ */
+int ppe_evq_wait(struct ppe_evq *const *evqs, unsigned n, int64_t timeout_ns);
+/* Ends a wait, now or the next one. */
+void ppe_evq_interrupt(struct ppe_evq *evq);
+
+/*
+ * Readiness for poll(): a descriptor that is readable after an event came while the queue was armed.
+ * ppe_evq_arm: 0: armed, the program may sleep on the descriptor; -EAGAIN: there are events.
+ */
+int ppe_evq_fd(struct ppe_evq *evq, int *fd);
+int ppe_evq_arm(struct ppe_evq *evq);
+
+/*
+ * A signal to the calling thread at the next change from empty to non-empty. 0: enabled; -EAGAIN:
+ * there are events, not enabled; -EINVAL: signal number; -EOPNOTSUPP: inline placement has no one
+ * to send it. Block the signal, enable, then sigsuspend(): no wake-up is lost. 0 as signal disables.
+ */
+int ppe_evq_notify(struct ppe_evq *evq, int signo);
+
+/* Forgets waiting events of DTIs with this cookie, so that no one meets a freed object. */
+void ppe_evq_purge(struct ppe_evq *evq, uint64_t cookie);
+
+/* ------------------------------------------------------------------------- DTIs */
+
+enum ppe_service { PPE_STREAM, PPE_MESSAGE };
+
+struct ppe_dti_attr {
+	enum ppe_service service;
+	unsigned flags;         /* PPE_LOCKED */
+	uint32_t sq_slots;      /* descriptors of one line each; rounded up; 0: 16 */
+	uint32_t rq_slots;      /* likewise */
+	struct ppe_evq *tx_evq; /* sends, shutdowns; never NULL */
+	struct ppe_evq *rx_evq; /* receives, accepts; NULL: tx_evq */
+	struct ppe_evq *cm_evq; /* connects, requests, closed; NULL: tx_evq */
+	uint64_t cookie;        /* comes back in every event */
+	uint64_t context;       /* likewise; not looked at */
+};
+
+/* -EINVAL: event queue missing or of another UAL, sizes; -ENOSPC: max_dtis; -ENOMEM. */
+int ppe_dti_create(struct ppe_ual *ual, const struct ppe_dti_attr *attr, struct ppe_dti **dti);
+/*
+ * Closes the connection. After it returns the engine touches none of the memory that was posted.
+ * Operations still posted end with -ECANCELED, or without events when @discard.
+ */
+void ppe_dti_destroy(struct ppe_dti *dti, bool discard);
+
+/* Handle for queue entries and events; and back (NULL: stale or never given). */
+uint32_t ppe_dti_handle(const struct ppe_dti *dti);
+struct ppe_dti *ppe_dti_lookup(struct ppe_ual *ual, uint32_t handle);
+uint64_t ppe_dti_cookie(const struct ppe_dti *dti);
+
+/* Control calls: they take the engine for a moment, and copy what they are given. */
+
+/* Local address for a later connect or listen. -EISCONN; -EAFNOSUPPORT; -EINVAL. */
+int ppe_dti_bind(struct ppe_dti *dti, const struct sockaddr *sa, socklen_t len);
+/* -EADDRINUSE, -EACCES, ... as listen(2); -EDESTADDRREQ: no bind before. */
+int ppe_dti_listen(struct ppe_dti *dti, int backlog);
+/* Names of this end and of the peer. -ENOTCONN. */
+int ppe_dti_local(struct ppe_dti *dti, union fab_addr *addr);
+int ppe_dti_peer(struct ppe_dti *dti, union fab_addr *addr);
+
+/*
+ * Ends with PPE_EV_CONNECT in the cm queue. @timeout_ns 0: the kernel's own. Message service: @pdata
+ * goes to the peer, and the peer's answer can be fetched by ppe_dti_pdata.
+ * Returned at once: -EISCONN, -EALREADY, -EINVAL, -EMSGSIZE: private data too long, -EAGAIN.
+ */
+int ppe_dti_connect(struct ppe_dti *dti, const struct sockaddr *sa, socklen_t len,
+		    uint64_t timeout_ns, uint64_t user_tag, const void *pdata, size_t pdata_len);
+/*
+ * Stream: the next connection that comes to @listener becomes @child's. Ends with PPE_EV_ACCEPT in
+ * the *listener's* rx queue, naming the child. Receives may be posted on @child at once.
+ */
+int ppe_dti_accept(struct ppe_dti *listener, struct ppe_dti *child, uint64_t timeout_ns,
+		   uint64_t user_tag);
+/* Message: answers a PPE_EV_REQUEST. Accepting ends with PPE_EV_CONNECT. -ESTALE: no such request. */
+int ppe_dti_accept_request(struct ppe_dti *dti, uint64_t request, uint64_t user_tag,
+			   const void *pdata, size_t len);
+int ppe_ual_reject_request(struct ppe_ual *ual, uint64_t request, const void *pdata, size_t len);
+/* What the peer said in its request or answer: copies at most *@len bytes, *@len = how many. */
+int ppe_ual_request_info(struct ppe_ual *ual, uint64_t request, union fab_addr *local,
+			 union fab_addr *peer, void *pdata, size_t *len);
+int ppe_dti_pdata(struct ppe_dti *dti, void *pdata, size_t *len);
+/* Stream: posted and later receives end with 0 bytes, and what arrives is dropped. -ENOTCONN. */
+int ppe_dti_shutdown_rx(struct ppe_dti *dti);
+/* Message service: ends the connection in order; what was posted before is sent first. */
+int ppe_dti_disconnect(struct ppe_dti *dti);
+
+/*
+ * Cancels operations with this user tag that have not begun: each ends with -ECANCELED. Sends of
+ * which a part is on the wire go on. Returns how many; -ENOENT: none; -EAGAIN: event queue full.
+ */
+#define PPE_CANCEL_SEND 0x01
+#define PPE_CANCEL_RECV 0x02
+#define PPE_CANCEL_CONNECT 0x04 /* connects and accepts (on the listener or the child) */
+int ppe_dti_cancel(struct ppe_dti *dti, uint64_t user_tag, unsigned which);
+
+int ppe_dti_set_option(struct ppe_dti *dti, enum fab_option opt, int value);
+int ppe_dti_get_option(struct ppe_dti *dti, enum fab_option opt, int *value);
+
+/* --------------------------------------------------------------- posting: no system call */
+
+#define PPE_SGE_MAX 10     /* entries of a gather list */
+#define PPE_INLINE_MAX 240 /* bytes */
+
+#define PPE_POST_SILENT 0x01    /* success makes no event */
+#define PPE_POST_MORE 0x02      /* another post follows at once: no hurry */
+#define PPE_POST_SOLICITED 0x04 /* message service: sets the solicited-event bit */
+
+struct ppe_post {
+	uint64_t user_tag;
+	const struct ppe_sge *sge; /* gather list, or with nsge 0: */
+	const void *inline_data;   /* copied before the call returns; send only */
+	uint32_t inline_len;
+	uint16_t nsge;
+	uint16_t flags;
+};
+
+/*
+ * -EAGAIN: full; -EINVAL: too many entries or inline bytes; -EMSGSIZE: 4 GiB or more in all.
+ * A wrong region is not found here but by the engine, and reported by the event.
+ */
+int ppe_post_send(struct ppe_dti *dti, const struct ppe_post *p);
+int ppe_post_recv(struct ppe_dti *dti, const struct ppe_post *p);
+/* Stream: FIN behind all sends posted so far. Ends with PPE_EV_SHUTDOWN. */
+int ppe_post_shutdown(struct ppe_dti *dti, uint64_t user_tag);
+/* Stream: nothing, behind all sends posted so far, connected or not. Ends with PPE_EV_SHUTDOWN. */
+int ppe_post_nop(struct ppe_dti *dti, uint64_t user_tag);
+/* Free slots of the send or receive queue; the poster's, like a post. */
+unsigned ppe_dti_room(struct ppe_dti *dti, bool recv);
+/* Slots that @p would take in its queue. */
+unsigned ppe_post_slots(const struct ppe_post *p);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * stream.c - the stream service: bytes between a stream connection and a DTI's queues.
+ *
+ * Sending: the fabric asks for the next write (tx_next), which is gathered from as many sends as fit;
+ * what it took (tx_done) completes them in order. Receiving: the fabric asks where to read to
+ * (rx_next): into the receive at the head of the queue, or, when there is none, into an anonymous
+ * buffer, from which later receives are served first.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ppe/engine.h"
+
+#define ANON_WANT 16384   /* size of buffer to ask for */
+#define ANON_TAIL_MIN 512 /* room in the last buffer that is worth a read */
+#define ANON_SHARE 4      /* no connection holds more than this fraction of the pool */
+
+/* ------------------------------------------------------------------------- sending */
+
+/* Ends the send or shutdown at the head of the queue. */
+static void tx_finish(struct ppe_dti *d, const struct wr_copy *c, unsigned slots, int status,
+		      uint64_t len)
+{
+	const struct ppe_wr *wr = &c->s[0].wr;
+
+	if (!status && wr->op == PPE_WR_SEND) {
+		count(d->ual, sends, 1);
+		count(d->ual, send_bytes, len);
+	}
+	if (!status && (wr->flags & PPE_WR_SILENT)) {
+		evq_unreserve(d->tx_evq);
+		count(d->ual, silent, 1);
+	} else {
+		dti_event(d, d->tx_evq, wr->op == PPE_WR_SHUTDOWN ? PPE_EV_SHUTDOWN : PPE_EV_SEND,
+			  wr->user_tag, status, len);
+	}
+	queue_release(dti_sq(d), slots);
+}
+
+/* The request at the head, which is not data: a shutdown, or one that is refused. */
+static void tx_finish_head(struct ppe_dti *d, const struct wr_copy *c, unsigned slots, int err)
+{
+	const struct fab_stream_ops *ops = d->ual->fabric.stream;
+
+	if (!err) {
+		d->tx_shut = true;
+		err = ops->shutdown(d->conn);
+	} else {
+		wr_reject(d->ual, err);
+	}
+	tx_finish(d, c, slots, err, 0);
+}
+
+/* The send that is partly out goes first, from its private copy. Negative: it cannot go on. */
+static int tx_partial(struct ppe_dti *d, struct tx_op *op)
+{
+	int err;
+	unsigned n;
+
+	op->copy = d->tx_copy;
+	op->slots = op->copy.s[0].wr.nslots;
+	op->len = op->copy.s[0].wr.length;
+	err = wr_resolve(d->ual, &op->copy, PPE_ACCESS_LOCAL_READ, op->iov, &n);
+	if (err)
+		return err;
+	return iov_skip(op->iov, n, d->tx_off);
+}
+
+/*
+ * Resolves the request @ahead slots behind the head into @op. Returns its gather list's length;
+ * 0: none, or not now; -EINPROGRESS: not data, see to it when it is first; else why it is refused.
+ */
+static int tx_resolve(struct ppe_dti *d, struct tx_op *op, uint32_t ahead)
+{
+	unsigned n = 0;
+	int err;
+
+	op->slots = queue_peek(dti_sq(d), ahead, &op->copy);
+	if (!op->slots)
+		return -ENODATA;
+	if (op->copy.s[0].wr.op == PPE_WR_SHUTDOWN)
+		return -EINPROGRESS;
+	if (op->copy.s[0].wr.op == PPE_WR_NONE && !op->copy.s[0].wr.flags)
+		return -ENOMSG;
+	op->len = op->copy.s[0].wr.length;
+	if (d->tx_shut)
+		return -EPIPE;
+	err = wr_resolve(d->ual, &op->copy, PPE_ACCESS_LOCAL_READ, op->iov, &n);
+	return err ? err : (int)n;
+}
+
+/* First in the batch: what is no data is dealt with here. True: look at the queue again. */
+static bool tx_not_data(struct ppe_dti *d, struct tx_op *op, int why)
+{
+	if (why == -ENODATA)
+		return false;
+	if (why == -ENOMSG) {
+		queue_release(dti_sq(d), op->slots);
+		return true;
+	}
+	if (!evq_reserve(d->tx_evq)) {
+		evq_stall(d->tx_evq, d);
+		return false;
+	}
+	tx_finish_head(d, &op->copy, op->slots, why == -EINPROGRESS ? 0 : why);
+	return true;
+}
+
+static int tx_first(struct ppe_dti *d, struct tx_op *op)
+{
+	int n;
+
+	if (d->tx_part) {
+		n = tx_partial(d, op);
+		if (n >= 0)
+			return n;
+		/* the memory went away under a send of which a part is out: it alone fails */
+		d->tx_part = false;
+		wr_reject(d->ual, n);
+		tx_finish(d, &op->copy, op->slots, n, d->tx_off);
+	}
+	do {
+		d->tx_off = 0;
+		n = tx_resolve(d, op, 0);
+		if (n >= 0 && evq_reserve(d->tx_evq))
+			return n;
+		if (n >= 0) {
+			evq_stall(d->tx_evq, d);
+			return -EAGAIN;
+		}
+	} while (tx_not_data(d, op, n));
+	return -EAGAIN;
+}
+
+static int stream_tx_next(void *user, struct iovec *iov, int max, size_t limit)
+{
+	struct ppe_dti *d = user;
+	struct ppe_ual *ual = d->ual;
+	struct tx_op *op = ual->batch;
+	uint32_t ahead = 0;
+	size_t bytes = 0;
+	int used = 0, n;
+
+	ual->batch_count = 0;
+	n = tx_first(d, op);
+	while (n >= 0) {
+		memcpy(iov + used, op->iov, n * sizeof(*iov));
+		used += n;
+		bytes += op->len;
+		ahead += op->slots;
+		op = &ual->batch[++ual->batch_count];
+		if (used + PPE_SGE_MAX > max || bytes >= limit || ual->batch_count == TX_BATCH)
+			break;
+		n = tx_resolve(d, op, ahead);
+		if (n >= 0 && !evq_reserve(d->tx_evq))
+			break;
+	}
+	/* sends of no bytes alone make no write */
+	if (ual->batch_count && !used) {
+		stream_user.tx_done(d, 0);
+		return stream_tx_next(user, iov, max, limit);
+	}
+	return used;
+}
+
+static void stream_tx_done(void *user, size_t n)
+{
+	struct ppe_dti *d = user;
+	struct ppe_ual *ual = d->ual;
+	unsigned i;
+
+	for (i = 0; i < ual->batch_count; i++) {
+		struct tx_op *op = &ual->batch[i];
+		size_t left = op->len - d->tx_off;
+
+		if (n < left)
+			break;
+		n -= left;
+		d->tx_off = 0;
+		d->tx_part = false;
+		tx_finish(d, &op->copy, op->slots, 0, op->len);
+	}
+	if (i < ual->batch_count && n) {
+		d->tx_copy = ual->batch[i].copy;
+		d->tx_off += n;
+		d->tx_part = true;
+	}
+	/* what the write did not reach is as if it had not been asked for */
+	for (i += d->tx_part; i < ual->batch_count; i++)
+		evq_unreserve(d->tx_evq);
+	ual->batch_count = 0;
+	if (ppe_spsc_count(&d->sh->sq))
+		ual->fabric.stream->tx_want(d->conn);
+}
+
+static int stream_tx_fault(void *user, int err)
+{
+	struct ppe_dti *d = user;
+	struct ppe_ual *ual = d->ual;
+	struct tx_op *op = ual->batch;
+
+	if (!ual->batch_count)
+		return err;
+	for (unsigned i = 1; i < ual->batch_count; i++)
+		evq_unreserve(d->tx_evq);
+	ual->batch_count = 0;
+	d->tx_part = false;
+	wr_reject(ual, err);
+	tx_finish(d, &op->copy, op->slots, err, d->tx_off);
+	d->tx_off = 0;
+	return 0;
+}
+
+/* ----------------------------------------------------------------------- receiving */
+
+static void rx_finish(struct ppe_dti *d, uint64_t tag, unsigned slots, int status, uint64_t len)
+{
+	if (!status) {
+		count(d->ual, recvs, 1);
+		count(d->ual, recv_bytes, len);
+	}
+	dti_event(d, d->rx_evq, PPE_EV_RECV, tag, status, len);
+	queue_release(dti_rq(d), slots);
+}
+
+/*
+ * The receive at the head of the queue, its event slot reserved and its memory resolved: gather
+ * list's length. -ENOENT: none is posted; -EAGAIN: no event slot. Those that are refused end here.
+ */
+static int rx_head(struct ppe_dti *d, struct wr_copy *c, unsigned *slots, struct iovec *iov)
+{
+	for (;;) {
+		unsigned n = 0;
+		int err;
+
+		*slots = queue_peek(dti_rq(d), 0, c);
+		if (!*slots)
+			return -ENOENT;
+		if (c->s[0].wr.op == PPE_WR_NONE && !c->s[0].wr.flags) {
+			queue_release(dti_rq(d), *slots);
+			continue;
+		}
+		if (!evq_reserve(d->rx_evq)) {
+			evq_stall(d->rx_evq, d);
+			return -EAGAIN;
+		}
+		err = wr_resolve(d->ual, c, PPE_ACCESS_LOCAL_WRITE, iov, &n);
+		if (!err && n)
+			return n;
+		/* a receive of no bytes is over as soon as its turn comes */
+		if (err)
+			wr_reject(d->ual, err);
+		rx_finish(d, c->s[0].wr.user_tag, *slots, err, 0);
+	}
+}
+
+static struct anon_buf *anon_take(struct ppe_ual *ual)
+{
+	size_t size;
+	struct anon_buf *b = pool_get(&ual->pool, ANON_WANT, &size);
+
+	if (!b)
+		return NULL;
+	b->next = NULL;
+	b->off = b->len = 0;
+	b->room = size - sizeof(*b);
+	count(ual, pool_used, size);
+	return b;
+}
+
+static size_t anon_size(const struct anon_buf *b)
+{
+	return b->room + sizeof(*b);
+}
+
+/* Connections that stopped reading for want of a buffer may go on. */
+static void pool_wake(struct ppe_ual *ual)
+{
+	struct list *node;
+
+	while ((node = list_pop(&ual->pool_waiters)))
+		dti_activate(list_entry(node, struct ppe_dti, pool_wait));
+}
+
+static void anon_drop_first(struct ppe_dti *d)
+{
+	struct anon_buf *b = d->anon_head;
+
+	d->anon_head = b->next;
+	if (!d->anon_head)
+		d->anon_tail = NULL;
+	d->anon_bytes -= anon_size(b);
+	count(d->ual, pool_used, -anon_size(b));
+	pool_put(&d->ual->pool, b);
+	pool_wake(d->ual);
+}
+
+void stream_drop_anon(struct ppe_dti *d)
+{
+	while (d->anon_head)
+		anon_drop_first(d);
+}
+
+static size_t anon_copy(struct ppe_dti *d, const struct iovec *iov, int n)
+{
+	size_t done = 0, at = 0;
+
+	while (n && d->anon_head) {
+		struct anon_buf *b = d->anon_head;
+		size_t len = b->len - b->off, room = iov->iov_len - at;
+
+		if (len > room)
+			len = room;
+		memcpy((uint8_t *)iov->iov_base + at, b->data + b->off, len);
+		b->off += len;
+		at += len;
+		done += len;
+		if (b->off == b->len)
+			anon_drop_first(d);
+		if (at == iov->iov_len) {
+			iov++;
+			n--;
+			at = 0;
+		}
+	}
+	count(d->ual, anon_copied, done);
+	count(d->ual, fab.copies, 1);
+	count(d->ual, fab.copy_bytes, done);
+	return done;
+}
+
+/* Receives are served from what came before them. False: no event slot. */
+static bool anon_serve(struct ppe_dti *d)
+{
+	while (d->anon_head) {
+		struct iovec iov[PPE_SGE_MAX];
+		struct wr_copy c;
+		unsigned slots;
+		int n = rx_head(d, &c, &slots, iov);
+
+		if (n < 0)
+			return n == -ENOENT;
+		rx_finish(d, c.s[0].wr.user_tag, slots, 0, anon_copy(d, iov, n));
+	}
+	return true;
+}
+
+static bool anon_over_share(const struct ppe_dti *d)
+{
+	return d->anon_head && d->anon_bytes + ANON_WANT > d->ual->pool.bytes / ANON_SHARE;
+}
+
+/* Room for bytes that nobody has asked for yet; 0: none, reading stops. */
+static int anon_next(struct ppe_dti *d, struct iovec *iov)
+{
+	struct ppe_ual *ual = d->ual;
+	struct anon_buf *b = d->anon_tail;
+
+	if (b && b->room - b->len >= ANON_TAIL_MIN) {
+		d->rx_target = RX_ANON;
+		iov[0] = (struct iovec){b->data + b->len, b->room - b->len};
+		return 1;
+	}
+	if (anon_over_share(d))
+		return 0;
+	/* taken by this connection only when something has landed in it */
+	if (!ual->landing)
+		ual->landing = anon_take(ual);
+	if (!ual->landing) {
+		count(ual, pool_stalls, 1);
+		if (!list_linked(&d->pool_wait))
+			list_add_tail(&ual->pool_waiters, &d->pool_wait);
+		return 0;
+	}
+	d->rx_target = RX_ANON;
+	iov[0] = (struct iovec){ual->landing->data, ual->landing->room};
+	return 1;
+}
+
+static void anon_landed(struct ppe_dti *d, size_t n)
+{
+	struct ppe_ual *ual = d->ual;
+	struct anon_buf *b = d->anon_tail;
+
+	if (!b || b->room - b->len < ANON_TAIL_MIN) {
+		b = ual->landing;
+		ual->landing = NULL;
+		if (d->anon_tail)
+			d->anon_tail->next = b;
+		else
+			d->anon_head = b;
+		d->anon_tail = b;
+		d->anon_bytes += anon_size(b);
+	}
+	b->len += n;
+	count(ual, anon_bytes, n);
+	dti_starved(d);
+}
+
+/* @n bytes are where rx_next said. */
+static void rx_landed(struct ppe_dti *d, size_t n)
+{
+	struct wr_copy c;
+	unsigned slots;
+
+	switch (d->rx_target) {
+	case RX_RECV:
+		slots = queue_peek(dti_rq(d), 0, &c);
+		rx_finish(d, c.s[0].wr.user_tag, slots, 0, n);
+		break;
+	case RX_ANON:
+		anon_landed(d, n);
+		break;
+	default:
+		break; /* the sink */
+	}
+	d->rx_target = RX_NOWHERE;
+}
+
+/* A read that was planned and found nothing: its event slot is free again. */
+static void stream_rx_none(void *user)
+{
+	struct ppe_dti *d = user;
+
+	if (d->rx_target == RX_RECV)
+		evq_unreserve(d->rx_evq);
+	d->rx_target = RX_NOWHERE;
+}
+
+static int rx_stop(struct ppe_dti *d)
+{
+	d->stopped_rx = true;
+	count(d->ual, rx_stalls, 1);
+	dti_starved(d);
+	return 0;
+}
+
+static int stream_rx_next(void *user, size_t n, struct iovec *iov, int max)
+{
+	struct ppe_dti *d = user;
+	struct wr_copy c;
+	unsigned slots;
+	int entries;
+
+	(void)max; /* the fabric offers at least PPE_SGE_MAX */
+	if (n)
+		rx_landed(d, n);
+	if (d->rx_shut) {
+		d->rx_target = RX_SINK;
+		iov[0] = (struct iovec){d->ual->sink, SINK_BYTES};
+		return 1;
+	}
+	if (!anon_serve(d))
+		return 0;
+	if (d->anon_head) {
+		entries = -ENOENT;
+	} else {
+		entries = rx_head(d, &c, &slots, iov);
+		if (entries == -EAGAIN)
+			return 0;
+	}
+	if (entries > 0) {
+		d->rx_target = RX_RECV;
+		return entries;
+	}
+	entries = anon_next(d, iov);
+	return entries ? entries : rx_stop(d);
+}
+
+static int stream_rx_fault(void *user, int err)
+{
+	struct ppe_dti *d = user;
+	struct wr_copy c;
+	unsigned slots;
+
+	if (d->rx_target != RX_RECV)
+		return err;
+	d->rx_target = RX_NOWHERE;
+	slots = queue_peek(dti_rq(d), 0, &c);
+	wr_reject(d->ual, err);
+	rx_finish(d, c.s[0].wr.user_tag, slots, err, 0);
+	return 0;
+}
+
+/* -------------------------------------------------------------------- connection */
+
+static void stream_rx_eof(void *user)
+{
+	struct ppe_dti *d = user;
+
+	stream_rx_none(d);
+	d->rx_eof = true;
+	dti_starved(d);
+	dti_activate(d);
+}
+
+static void stream_failed(void *user, int err)
+{
+	struct ppe_dti *d = user;
+
+	stream_rx_none(d);
+	for (unsigned i = 0; i < d->ual->batch_count; i++)
+		if (i || !d->tx_part)
+			evq_unreserve(d->tx_evq);
+	d->ual->batch_count = 0;
+	d->ual->fabric.stream->conn_close(d->conn, false);
+	d->conn = NULL;
+	dti_die(d, err);
+}
+
+static void stream_up(struct ppe_dti *d)
+{
+	d->state = DTI_CONNECTED;
+	dti_options_apply(d);
+	d->ual->fabric.stream->conn_addr(d->conn, &d->local, &d->peer);
+	d->ual->fabric.stream->rx_want(d->conn);
+	dti_activate(d);
+}
+
+static void stream_connected(void *user, int err)
+{
+	struct ppe_dti *d = user;
+
+	d->pending |= PEND_CONNECT;
+	d->cm_status = err;
+	if (err) {
+		d->conn = NULL;
+		dti_die(d, err);
+	} else {
+		stream_up(d);
+	}
+}
+
+static void stream_accepted(void *user, struct fab_conn *conn, const union fab_addr *peer)
+{
+	struct ppe_dti *listener = user, *d;
+	struct list *node = list_pop(&listener->accepts);
+
+	(void)peer;
+	if (!node) {
+		/* cancelled while the fabric was at it */
+		listener->ual->fabric.stream->conn_close(conn, true);
+		return;
+	}
+	d = list_entry(node, struct ppe_dti, accepts);
+	timer_stop(&d->ual->timers, &d->timer);
+	d->parent = NULL;
+	d->conn = conn;
+	d->pending |= PEND_ACCEPT;
+	d->cm_status = 0;
+	d->ual->fabric.stream->bind(conn, &stream_user, d);
+	stream_up(d);
+}
+
+static void stream_listen_failed(void *user, int err)
+{
+	struct ppe_dti *d = user;
+
+	ual_logf(d->ual, FAB_LOG_WARN, "a listener failed: error %d", -err);
+}
+
+const struct fab_stream_user stream_user = {
+	.connected = stream_connected,
+	.tx_next = stream_tx_next,
+	.tx_done = stream_tx_done,
+	.tx_fault = stream_tx_fault,
+	.rx_next = stream_rx_next,
+	.rx_none = stream_rx_none,
+	.rx_fault = stream_rx_fault,
+	.rx_eof = stream_rx_eof,
+	.failed = stream_failed,
+};
+
+const struct fab_listen_user stream_listen_user = {
+	.accepted = stream_accepted,
+	.failed = stream_listen_failed,
+};
+
+/* ------------------------------------------------------------------- one turn's work */
+
+/* Receives after the end of the stream, and after a shutdown of this side's. */
+static void rx_end(struct ppe_dti *d)
+{
+	struct wr_copy c;
+	unsigned slots;
+
+	while ((slots = queue_peek(dti_rq(d), 0, &c))) {
+		if (c.s[0].wr.op == PPE_WR_NONE && !c.s[0].wr.flags) {
+			queue_release(dti_rq(d), slots);
+			continue;
+		}
+		if (!evq_reserve(d->rx_evq)) {
+			evq_stall(d->rx_evq, d);
+			return;
+		}
+		rx_finish(d, c.s[0].wr.user_tag, slots, 0, 0);
+	}
+}
+
+static void run_rx(struct ppe_dti *d)
+{
+	if (!anon_serve(d))
+		return;
+	if (d->anon_head)
+		return; /* and no receive: still starved */
+	if (d->rx_eof || d->rx_shut) {
+		rx_end(d);
+		if (d->rx_eof)
+			return;
+	}
+	atomic_store_explicit(&d->sh->starved, d->rx_shut, memory_order_relaxed);
+	if (d->stopped_rx || ppe_spsc_count(&d->sh->rq)) {
+		d->stopped_rx = false;
+		d->ual->fabric.stream->rx_want(d->conn);
+	}
+}
+
+/* Sends before a connection was ever asked for. */
+static void refuse_sends(struct ppe_dti *d)
+{
+	struct wr_copy c;
+	unsigned slots;
+
+	while ((slots = queue_peek(dti_sq(d), 0, &c))) {
+		bool nothing = c.s[0].wr.op == PPE_WR_NONE && !c.s[0].wr.flags;
+
+		if (!nothing && !evq_reserve(d->tx_evq)) {
+			evq_stall(d->tx_evq, d);
+			return;
+		}
+		if (nothing)
+			queue_release(dti_sq(d), slots);
+		else
+			tx_finish(d, &c, slots, wr_reject(d->ual, -ENOTCONN), 0);
+	}
+}
+
+void stream_run(struct ppe_dti *d)
+{
+	switch (d->state) {
+	case DTI_IDLE:
+	case DTI_LISTENING:
+		refuse_sends(d);
+		break;
+	case DTI_CONNECTED:
+		if (ppe_spsc_count(&d->sh->sq))
+			d->ual->fabric.stream->tx_want(d->conn);
+		run_rx(d);
+		break;
+	case DTI_DEAD:
+		anon_serve(d);
+		break;
+	default:
+		break;
+	}
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* ual.c - attaching to an engine, and detaching. */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ppe/engine.h"
+
+#define DEFAULT_DTIS 65536
+#define DEFAULT_EVQS 1024
+#define MSG_FPDU_MAX 65000 /* payload of an FPDU between etas: its length field has 16 bits */
+#define MSG_HANDSHAKE_NS 10000000000ull
+#define MSG_READS 128
+
+/* ------------------------------------------------------------------------- placement */
+
+static bool cpu_usable(int cpu)
+{
+	cpu_set_t set;
+
+	return cpu >= 0 && cpu < CPU_SETSIZE && !sched_getaffinity(0, sizeof(set), &set) &&
+	       CPU_ISSET(cpu, &set);
+}
+
+static int placement_cpu(struct ppe_ual *ual, const char *text)
+{
+	char *end;
+	long cpu;
+
+	if (!*text)
+		return 0;
+	if (*text++ != ':')
+		return -EINVAL;
+	cpu = strtol(text, &end, 10);
+	if (end == text || *end)
+		return -EINVAL;
+	if (!cpu_usable(cpu))
+		return -ENODEV;
+	ual->cpu = cpu;
+	return 0;
+}
+
+static int placement_set(struct ppe_ual *ual, const char *text)
+{
+	ual->cpu = -1;
+	if (!text)
+		text = getenv("ETA_PPE");
+	if (!text || !*text || !strcmp(text, "adaptive")) {
+		ual->placement = PPE_ADAPTIVE;
+		return 0;
+	}
+	if (!strcmp(text, "inline")) {
+		ual->placement = PPE_INLINE;
+		return 0;
+	}
+	if (strncmp(text, "dedicated", 9))
+		return -EINVAL;
+	ual->placement = PPE_DEDICATED;
+	return placement_cpu(ual, text + 9);
+}
+
+enum ppe_placement ppe_ual_placement(const struct ppe_ual *ual)
+{
+	return ual->placement;
+}
+
+/* -------------------------------------------------------- what the fabric may use of us */
+
+static size_t env_buf_room(void *arg)
+{
+	struct ppe_ual *ual = arg;
+
+	return pool_room(&ual->pool);
+}
+
+static void *env_buf_get(void *arg, size_t len)
+{
+	struct ppe_ual *ual = arg;
+	size_t size;
+	void *buf = pool_get(&ual->pool, len, &size);
+
+	if (buf && size < len) {
+		pool_put(&ual->pool, buf);
+		return NULL;
+	}
+	return buf;
+}
+
+static void env_buf_put(void *arg, void *buf)
+{
+	struct ppe_ual *ual = arg;
+	struct list *node;
+
+	pool_put(&ual->pool, buf);
+	while ((node = list_pop(&ual->pool_waiters)))
+		dti_activate(list_entry(node, struct ppe_dti, pool_wait));
+}
+
+static void env_log(void *arg, int level, const char *text)
+{
+	struct ppe_ual *ual = arg;
+
+	if (ual->log)
+		ual->log(ual->log_arg, level, text);
+}
+
+static int fabric_start(struct ppe_ual *ual, const struct ppe_ual_attr *attr)
+{
+	struct fab_msg_attr msg = attr->msg;
+	const char *name = attr->fabric ? attr->fabric : getenv("ETA_FABRIC");
+
+	if (!msg.fpdu_max)
+		msg.fpdu_max = MSG_FPDU_MAX;
+	if (!msg.handshake_ns)
+		msg.handshake_ns = MSG_HANDSHAKE_NS;
+	if (!msg.ord)
+		msg.ord = MSG_READS;
+	if (!msg.ird)
+		msg.ird = MSG_READS;
+	ual->env = (struct fab_env){
+		.counters = &ual->counters.fab,
+		.timers = &ual->timers,
+		.arg = ual,
+		.buf_room = env_buf_room,
+		.buf_get = env_buf_get,
+		.buf_put = env_buf_put,
+		.log = env_log,
+	};
+	return fabric_open(name && *name ? name : NULL, &ual->env, &msg, &ual->fabric);
+}
+
+/* --------------------------------------------------------------------------- memory */
+
+/* A page that a fork's child finds wiped. */
+static int alive_init(struct ppe_ual *ual)
+{
+	uint8_t *page =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return -ENOMEM;
+	madvise(page, 4096, MADV_WIPEONFORK);
+	*page = 1;
+	ual->alive = page;
+	return 0;
+}
+
+static int bells_init(struct ppe_ual *ual)
+{
+	uint32_t slots = 64;
+
+	while (slots < ual->max_dtis + ual->max_evqs)
+		slots *= 2;
+	ual->bells.mask = slots - 1;
+	ual->bells.slot = calloc(slots, sizeof(*ual->bells.slot));
+	return ual->bells.slot ? 0 : -ENOMEM;
+}
+
+static int tables_init(struct ppe_ual *ual, const struct ppe_ual_attr *attr)
+{
+	ual->max_dtis = attr->max_dtis ? attr->max_dtis : DEFAULT_DTIS;
+	ual->max_evqs = attr->max_evqs ? attr->max_evqs : DEFAULT_EVQS;
+	if (ual->max_dtis > HANDLE_MAX || ual->max_evqs > HANDLE_MAX)
+		return -EINVAL;
+	ual->dtis = calloc(ual->max_dtis, sizeof(*ual->dtis));
+	ual->evqs = calloc(ual->max_evqs, sizeof(*ual->evqs));
+	ual->batch = calloc(TX_BATCH, sizeof(*ual->batch));
+	ual->sink = malloc(SINK_BYTES);
+	if (!ual->dtis || !ual->evqs || !ual->batch || !ual->sink)
+		return -ENOMEM;
+	return bells_init(ual);
+}
+
+static int memory_init(struct ppe_ual *ual, const struct ppe_ual_attr *attr)
+{
+	int err = alive_init(ual);
+
+	if (!err)
+		err = tables_init(ual, attr);
+	if (!err)
+		err = segment_init(&ual->segment);
+	if (!err)
+		err = pool_init(&ual->pool, attr);
+	return err;
+}
+
+static void memory_free(struct ppe_ual *ual)
+{
+	pool_destroy(&ual->pool);
+	segment_destroy(&ual->segment);
+	mr_table_destroy(&ual->mrs);
+	timers_destroy(&ual->timers);
+	free((void *)ual->bells.slot);
+	free(ual->sink);
+	free(ual->batch);
+	free(ual->evqs);
+	free(ual->dtis);
+	if (ual->alive)
+		munmap((void *)ual->alive, 4096);
+	free(ual);
+}
+
+/* ----------------------------------------------------------------------- open, close */
+
+static struct ppe_ual *ual_new(const struct ppe_ual_attr *attr)
+{
+	struct ppe_ual *ual = aligned_alloc(PPE_CACHE_LINE, sizeof(*ual));
+
+	if (!ual)
+		return NULL;
+	memset(ual, 0, sizeof(*ual));
+	ual->dti_first_free = UINT32_MAX;
+	ual->log = attr->log;
+	ual->log_arg = attr->log_arg;
+	list_init(&ual->active);
+	list_init(&ual->pool_waiters);
+	list_init(&ual->dirty_evqs);
+	list_init(&ual->requests);
+	timers_init(&ual->timers);
+	return ual;
+}
+
+int ppe_ual_open(const struct ppe_ual_attr *attr, struct ppe_ual **out)
+{
+	static const struct ppe_ual_attr defaults;
+	struct ppe_ual *ual;
+	int err;
+
+	if (!attr)
+		attr = &defaults;
+	ual = ual_new(attr);
+	if (!ual)
+		return -ENOMEM;
+	clock_init();
+	err = placement_set(ual, attr->placement);
+	if (!err)
+		err = memory_init(ual, attr);
+	if (!err)
+		err = fabric_start(ual, attr);
+	if (err) {
+		memory_free(ual);
+		return err;
+	}
+	*out = ual;
+	return 0;
+}
+
+static void requests_close(struct ppe_ual *ual)
+{
+	struct list *node;
+
+	while ((node = list_pop(&ual->requests))) {
+		struct ppe_request *r = list_entry(node, struct ppe_request, link);
+
+		if (r->conn)
+			ual->fabric.msg->conn_close(r->conn, true);
+		free(r);
+	}
+}
+
+void ppe_ual_stop(struct ppe_ual *ual)
+{
+	/* exit() in a signal handler, above a turn: the thread could not end before us */
+	if (!ual_alive(ual) || turn_held(ual))
+		return;
+	/* no thread is started that does not see it */
+	turn_lock(ual);
+	atomic_store(&ual->stop, true);
+	turn_unlock(ual);
+	thread_stop(ual);
+}
+
+void ppe_ual_close(struct ppe_ual *ual)
+{
+	/* in a fork's child nothing here is its own */
+	if (!ual_alive(ual))
+		return;
+	thread_stop(ual);
+	turn_lock(ual);
+	turn_take_doorbells(ual);
+	requests_close(ual);
+	dti_destroy_all(ual);
+	for (uint32_t i = 0; i < ual->nevqs; i++)
+		if (ual->evqs[i])
+			evq_free(ual->evqs[i]);
+	turn_unlock(ual);
+	fabric_close(&ual->fabric);
+	memory_free(ual);
+}
