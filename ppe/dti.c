@@ -348,12 +348,13 @@ void dti_starved(struct ppe_dti *d)
 
 /* --------------------------------------------------------------------- its end */
 
-static enum ppe_event_type flush_event(const struct ppe_wr *wr)
+enum ppe_event_type dti_event_type(const struct ppe_wr *wr)
 {
 	switch (wr->op) {
 	case PPE_WR_RECV:
 		return PPE_EV_RECV;
 	case PPE_WR_SHUTDOWN:
+	case PPE_WR_NOP:
 		return PPE_EV_SHUTDOWN;
 	default:
 		return PPE_EV_SEND;
@@ -374,7 +375,7 @@ static bool flush_queue(struct ppe_dti *d, struct queue_view v, struct ppe_evq *
 				evq_stall(q, d);
 				return false;
 			}
-			dti_event(d, q, v.idx == &d->sh->rq ? PPE_EV_RECV : flush_event(&c.s[0].wr),
+			dti_event(d, q, v.idx == &d->sh->rq ? PPE_EV_RECV : dti_event_type(&c.s[0].wr),
 				  c.s[0].wr.user_tag, error, 0);
 		}
 		count(d->ual, flushed, !nothing);

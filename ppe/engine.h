@@ -300,6 +300,8 @@ void dti_destroy_all(struct ppe_ual *ual);
 /* An event of @d, in a slot that was reserved in @q. */
 void dti_event(struct ppe_dti *d, struct ppe_evq *q, enum ppe_event_type type, uint64_t tag,
 	       int status, uint64_t len);
+/* The event that ends a request of this kind. */
+enum ppe_event_type dti_event_type(const struct ppe_wr *wr);
 void dti_options_apply(struct ppe_dti *d);
 
 /* Head of a queue: the copy of the next request, NULL when there is none. Skips cancelled ones. */

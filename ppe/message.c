@@ -183,7 +183,12 @@ static void rx_finish(struct ppe_dti *d, int status)
 		count(d->ual, recv_bytes, rx->got);
 	}
 	rx->active = false;
-	evq_post(d->rx_evq, &ev);
+	if (!ev.status && (rx->copy.s[0].wr.flags & PPE_WR_SILENT)) {
+		evq_unreserve(d->rx_evq);
+		count(d->ual, silent, 1);
+	} else {
+		evq_post(d->rx_evq, &ev);
+	}
 	queue_release(dti_rq(d), rx->copy.s[0].wr.nslots);
 }
 

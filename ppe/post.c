@@ -53,10 +53,13 @@ static void write_padding(union ppe_slot *slot, uint32_t n)
 	slot->wr = (struct ppe_wr){.op = PPE_WR_NONE, .nslots = n};
 }
 
-static uint8_t wr_flags(const struct ppe_post *p)
+static uint8_t wr_flags(uint8_t op, const struct ppe_post *p)
 {
-	return (p->flags & PPE_POST_SILENT ? PPE_WR_SILENT : 0) |
-	       (p->flags & PPE_POST_SOLICITED ? PPE_WR_SOLICITED : 0) |
+	uint8_t flags = p->flags & PPE_POST_SILENT ? PPE_WR_SILENT : 0;
+
+	if (op != PPE_WR_SEND)
+		return op == PPE_WR_RECV ? flags : 0;
+	return flags | (p->flags & PPE_POST_SOLICITED ? PPE_WR_SOLICITED : 0) |
 	       (p->nsge ? 0 : PPE_WR_INLINE);
 }
 
@@ -67,7 +70,7 @@ static void write_request(union ppe_slot *slot, uint8_t op, const struct ppe_pos
 
 	slot->wr = (struct ppe_wr){
 		.op = op,
-		.flags = op == PPE_WR_SEND ? wr_flags(p) : 0,
+		.flags = wr_flags(op, p),
 		.nsge = p->nsge,
 		.nslots = slots,
 		.length = length,
@@ -190,6 +193,13 @@ int ppe_post_shutdown(struct ppe_dti *d, uint64_t user_tag)
 	const struct ppe_post p = {.user_tag = user_tag};
 
 	return post_tx(d, PPE_WR_SHUTDOWN, &p);
+}
+
+int ppe_post_nop(struct ppe_dti *d, uint64_t user_tag)
+{
+	const struct ppe_post p = { .user_tag = user_tag };
+
+	return post_tx(d, PPE_WR_NOP, &p);
 }
 
 /* The engine wants this receive: data are waiting, or the connection has ended. */

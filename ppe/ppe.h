@@ -312,7 +312,7 @@ int ppe_dti_get_option(struct ppe_dti *dti, enum fab_option opt, int *value);
 #define PPE_SGE_MAX 10     /* entries of a gather list */
 #define PPE_INLINE_MAX 240 /* bytes */
 
-#define PPE_POST_SILENT 0x01    /* success makes no event */
+#define PPE_POST_SILENT 0x01	/* success makes no event; a stream's receives always make one */
 #define PPE_POST_MORE 0x02      /* another post follows at once: no hurry */
 #define PPE_POST_SOLICITED 0x04 /* message service: sets the solicited-event bit */
 
@@ -333,7 +333,7 @@ int ppe_post_send(struct ppe_dti *dti, const struct ppe_post *p);
 int ppe_post_recv(struct ppe_dti *dti, const struct ppe_post *p);
 /* Stream: FIN behind all sends posted so far. Ends with PPE_EV_SHUTDOWN. */
 int ppe_post_shutdown(struct ppe_dti *dti, uint64_t user_tag);
-/* Stream: nothing, behind all sends posted so far, connected or not. Ends with PPE_EV_SHUTDOWN. */
+/* Stream: nothing, behind all sends posted so far. Ends with PPE_EV_SHUTDOWN. */
 int ppe_post_nop(struct ppe_dti *dti, uint64_t user_tag);
 /* Free slots of the send or receive queue; the poster's, like a post. */
 unsigned ppe_dti_room(struct ppe_dti *dti, bool recv);

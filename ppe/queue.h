@@ -33,6 +33,7 @@ enum ppe_wr_op {
 	PPE_WR_SEND,
 	PPE_WR_RECV,
 	PPE_WR_SHUTDOWN, /* in the send queue: FIN behind all that was posted before */
+	PPE_WR_NOP,      /* in the send queue: an event behind all that was posted before */
 };
 
 #define PPE_WR_SILENT 0x01 /* success makes no event */

@@ -32,22 +32,21 @@ static void tx_finish(struct ppe_dti *d, const struct wr_copy *c, unsigned slots
 		evq_unreserve(d->tx_evq);
 		count(d->ual, silent, 1);
 	} else {
-		dti_event(d, d->tx_evq, wr->op == PPE_WR_SHUTDOWN ? PPE_EV_SHUTDOWN : PPE_EV_SEND,
-			  wr->user_tag, status, len);
+		dti_event(d, d->tx_evq, dti_event_type(wr), wr->user_tag, status, len);
 	}
 	queue_release(dti_sq(d), slots);
 }
 
-/* The request at the head, which is not data: a shutdown, or one that is refused. */
+/* The request at the head, which is not data: a shutdown, a no-operation, or one that is refused. */
 static void tx_finish_head(struct ppe_dti *d, const struct wr_copy *c, unsigned slots, int err)
 {
 	const struct fab_stream_ops *ops = d->ual->fabric.stream;
 
-	if (!err) {
+	if (err) {
+		wr_reject(d->ual, err);
+	} else if (c->s[0].wr.op == PPE_WR_SHUTDOWN) {
 		d->tx_shut = true;
 		err = ops->shutdown(d->conn);
-	} else {
-		wr_reject(d->ual, err);
 	}
 	tx_finish(d, c, slots, err, 0);
 }
@@ -79,7 +78,7 @@ static int tx_resolve(struct ppe_dti *d, struct tx_op *op, uint32_t ahead)
 	op->slots = queue_peek(dti_sq(d), ahead, &op->copy);
 	if (!op->slots)
 		return -ENODATA;
-	if (op->copy.s[0].wr.op == PPE_WR_SHUTDOWN)
+	if (op->copy.s[0].wr.op == PPE_WR_SHUTDOWN || op->copy.s[0].wr.op == PPE_WR_NOP)
 		return -EINPROGRESS;
 	if (op->copy.s[0].wr.op == PPE_WR_NONE && !op->copy.s[0].wr.flags)
 		return -ENOMSG;
