@@ -18,7 +18,7 @@ static const struct wire {
 	const struct fab_stream_ops *stream;
 	const struct fab_msg_ops *msg;
 } wires[] = {
-	{"tcp", &tcp_ops, &iwarp_ops},
+	{ "tcp", &tcp_ops, &iwarp_ops },
 };
 
 static const struct wire *find_wire(const char *name)
@@ -36,7 +36,7 @@ int fabric_open(const char *name, const struct fab_env *env, const struct fab_ms
 		struct fabric *out)
 {
 	const struct wire *w = find_wire(name);
-	struct fabric f = {0};
+	struct fabric f = { 0 };
 	int err;
 
 	if (!w)
@@ -59,7 +59,7 @@ void fabric_close(struct fabric *f)
 {
 	f->msg->close(f->m);
 	f->stream->close(f->fab);
-	*f = (struct fabric){0};
+	*f = (struct fabric){ 0 };
 }
 
 void fab_logf(const struct fab_env *env, int level, const char *fmt, ...)

@@ -107,9 +107,9 @@ struct fab_stream_user {
 	 * Gather list for the next write: fills at most @max entries and about @limit bytes, and
 	 * returns how many entries it used; 0 = nothing to transmit. The memory stays as it is
 	 * until tx_done. A stream that is offered the same bytes again must be given the same ones.
-	 * Asked again, without a tx_want, after a write that was cut short and after one of at least
-	 * a quarter of @max or @limit; a user who has more than it gave for another reason says so by
-	 * tx_want().
+	 * Asked again, without a tx_want, after a write that was cut short and after one of at
+	 * least a quarter of @max or @limit; a user who has more than it gave for another reason
+	 * says so by tx_want().
 	 */
 	int (*tx_next)(void *user, struct iovec *iov, int max, size_t limit);
 	/*
@@ -129,8 +129,8 @@ struct fab_stream_user {
 	 */
 	int (*rx_next)(void *user, size_t n, struct iovec *iov, int max);
 	/*
-	 * Nothing was read into the memory that rx_next named, or it was not tried: it is the user's
-	 * again. rx_next will be called (with 0) when there may be something. So memory is named
+	 * Nothing was read into the memory that rx_next named, or it was not tried: it is the
+	 * user's again. rx_next will be called (with 0) when there may be something. So memory is named
 	 * only within one call into the fabric, and ends with rx_next, rx_none, rx_fault, rx_eof,
 	 * failed, or the user's own close.
 	 */

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * tcp_internal.h - kernel TCP as a stream fabric: what tcp.c (set-up) and tcp_io.c (the moving of
- * bytes) share.
+ * tcp_internal.h - kernel TCP as a stream fabric: the inside.
+ *
+ *	tcp.c		the instance and its sleeper, what is common to its sources
+ *	tcp_listen.c	listeners, and the connections that they accept
+ *	tcp_conn.c	connecting, closing, addresses, options
+ *	tcp_io.c	one turn: who has work, and a visit to each
+ *	tcp_rx.c	reads into the places that the user names, hot connections
+ *	tcp_tx.c	gathered writes of what the user gives
  *
  * Readiness. A descriptor is registered with epoll once, edge-triggered, and what is known of it
  * is kept here in SRC_ bits. A bit is set by an edge and cleared only by the kernel's own "again"
@@ -25,6 +31,7 @@
 #define ETA_TCP_INTERNAL_H
 
 #include <assert.h>
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -193,25 +200,68 @@ static inline struct fab_listener *src_listener(struct source *src)
 	return container(src, struct fab_listener, src);
 }
 
-/* Every call that may lead to an upcall or a close runs between these two. tcp.c */
+/* A system call's outcome as 0 or a negative code. */
+static inline int outcome(int ret)
+{
+	return ret < 0 ? -errno : 0;
+}
+
+/* ------------------------------------------------------------------ tcp.c */
+
+/* Every call that may lead to an upcall or a close runs between these two. */
 void fab_enter(struct fab *fab);
 void fab_leave(struct fab *fab);
 
-/* tcp.c */
+void source_init(struct source *src, struct fab *fab, enum src_kind kind, int fd);
 int source_register(struct source *src);
-void connect_finish(struct fab_conn *c);
+void release_fd(struct source *src);
+
+int socket_new(struct fab *fab, int family);
+int socket_set_flag(struct fab *fab, int fd, int level, int name);
+int socket_name(struct source *src, union fab_addr *addr);
+
+/* ------------------------------------------------------------------ tcp_listen.c */
+
+int tcp_listen(struct fab *fab, const union fab_addr *addr, int backlog,
+	       const struct fab_listen_user *ops, void *user, struct fab_listener **out);
+int tcp_accept(struct fab_listener *l);
+unsigned tcp_unaccept(struct fab_listener *l, unsigned n);
+int tcp_listener_addr(struct fab_listener *l, union fab_addr *addr);
+void tcp_unlisten(struct fab_listener *l);
 void accept_run(struct fab_listener *l);
 
-/* tcp_io.c */
+/* ------------------------------------------------------------------ tcp_conn.c */
+
+struct fab_conn *conn_new(struct fab *fab, int fd);
+int tcp_connect(struct fab *fab, const struct fab_connect_attr *attr,
+		const struct fab_stream_user *ops, void *user, struct fab_conn **out);
+void connect_finish(struct fab_conn *c);
+void tcp_bind(struct fab_conn *c, const struct fab_stream_user *ops, void *user);
+int tcp_conn_addr(struct fab_conn *c, union fab_addr *local, union fab_addr *peer);
+int tcp_set_option(struct fab_conn *c, enum fab_option opt, int value);
+int tcp_get_option(struct fab_conn *c, enum fab_option opt, int *value);
+int tcp_shutdown(struct fab_conn *c);
+void tcp_conn_close(struct fab_conn *c, bool reset);
+
+/* ------------------------------------------------------------------ tcp_io.c */
+
 void source_ready(struct source *src);
 void conn_check_ready(struct fab_conn *c);
 void conn_dirty(struct fab_conn *c);
 void conn_fail(struct fab_conn *c, int err);
-void conn_cool(struct fab_conn *c);
 int tcp_progress(struct fab *fab, int budget);
-void tcp_flush(struct fab *fab);
+
+/* ------------------------------------------------------------------ tcp_rx.c */
+
+void tcp_rx_want(struct fab_conn *c);
+void rx_run(struct fab_conn *c);
+void conn_cool(struct fab_conn *c);
+void cool_stale(struct fab *fab);
+
+/* ------------------------------------------------------------------ tcp_tx.c */
+
 void tcp_tx_want(struct fab_conn *c);
 void tcp_tx_now(struct fab_conn *c);
-void tcp_rx_want(struct fab_conn *c);
+void tcp_flush(struct fab *fab);
 
 #endif

@@ -96,7 +96,7 @@ static int grow(struct timers *ts)
 
 void timers_init(struct timers *ts)
 {
-	*ts = (struct timers){.next_ns = UINT64_MAX};
+	*ts = (struct timers){ .next_ns = UINT64_MAX };
 }
 
 void timers_destroy(struct timers *ts)

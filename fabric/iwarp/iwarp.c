@@ -7,8 +7,9 @@
 #include "fabric/iwarp/iwarp.h"
 
 /*
- * Connections of one listener that have not yet said what they want: a peer that opens many and says
- * nothing takes no more memory than this, until its deadline.
+ * Connections of one listener that have not yet said what they want. A peer that opens many and says
+ * nothing takes no more memory than this; and the oldest makes room for the next, because one that
+ * means it asks at once, and must not wait for the deadlines of those that never will.
  */
 #define STARTING_MAX 256
 #define ACCEPTS_POSTED 16
@@ -17,6 +18,8 @@
 
 static void iwarp_close(struct fab_msg *m)
 {
+	while (m->rejecting.first)
+		iw_free(m->rejecting.first);
 	free(m->scratch);
 	free(m->stage);
 	free(m);
@@ -59,24 +62,36 @@ void iw_drop(struct fab_msg_conn *c)
 		conn_release(c);
 }
 
-/* Out of its listener's list. */
+static void list_leave(struct fab_msg_conn *c)
+{
+	struct iw_list *list = c->list;
+
+	*(c->next ? &c->next->prev : &list->last) = c->prev;
+	*(c->prev ? &c->prev->next : &list->first) = c->next;
+	list->count--;
+	c->next = c->prev = NULL;
+	c->list = NULL;
+}
+
+void iw_list_move(struct fab_msg_conn *c, struct iw_list *to)
+{
+	if (c->list)
+		list_leave(c);
+	c->list = to;
+	if (!to)
+		return;
+	c->prev = to->last;
+	*(to->last ? &to->last->next : &to->first) = c;
+	to->last = c;
+	to->count++;
+}
+
 void iw_listener_drop(struct fab_msg_conn *c)
 {
-	struct fab_msg_listener *l = c->listener;
-
-	if (!l)
+	if (!c->listener)
 		return;
-	if (c->state == IW_ACCEPTED)
-		l->starting--;
-	if (c->next)
-		c->next->prev = c->prev;
-	if (c->prev)
-		c->prev->next = c->next;
-	else
-		l->conns = c->next;
-	c->next = c->prev = NULL;
+	iw_list_move(c, NULL);
 	c->listener = NULL;
-	iw_listener_refill(l);
 }
 
 /* Nothing of it is left but its memory, while calls on the stack use it. */
@@ -86,7 +101,8 @@ static void conn_free(struct fab_msg_conn *c, bool reset)
 		return;
 	c->freed = true;
 	timer_stop(c->m->env.timers, &c->timer);
-	iw_listener_drop(c);
+	iw_list_move(c, NULL);
+	c->listener = NULL;
 	if (c->stash) {
 		c->m->env.buf_put(c->m->env.arg, c->stash);
 		c->stash = NULL;
@@ -112,24 +128,46 @@ void iw_end(struct fab_msg_conn *c, int err)
 	c->ops->closed(c->user, err);
 }
 
+/* The FPDU that came last, as far as a Terminate may want it: its header, a Read Request's body. */
+static unsigned bad_segment(const struct fab_msg_conn *c, uint8_t bad[DDP_HDR_MAX + RDMAP_BODY_MAX])
+{
+	unsigned n = c->have ? c->have : c->h.hdr_len;
+
+	memcpy(bad, c->hdr, n);
+	if (c->have || !c->body || c->done < sizeof(struct rdmap_read_req))
+		return n;
+	memcpy(bad + n, c->body, sizeof(struct rdmap_read_req));
+	return n + sizeof(struct rdmap_read_req);
+}
+
+void iw_terminate(struct fab_msg_conn *c, uint16_t term, int err)
+{
+	uint8_t fpdu[RDMAP_TERM_FPDU_MAX], bad[DDP_HDR_MAX + RDMAP_BODY_MAX];
+	unsigned n;
+
+	/*
+	 * In the middle of a message of ours nothing can be said; and a responder says nothing
+	 * before the initiator's first good FPDU.
+	 */
+	if (!c->tx_skip && !c->hold_tx && !c->fin) {
+		n = rdmap_term_build(fpdu, term, c->crc, bad, bad_segment(c, bad));
+		if (!iw_tx_ctl(c, fpdu, n)) {
+			fab_count(&c->m->env.counters->terminates_tx, 1);
+			c->m->stream->tx_now(c->conn);
+		}
+	}
+	iw_end(c, err);
+}
+
 int iw_violation(struct fab_msg_conn *c, int err)
 {
-	uint8_t fpdu[RDMAP_TERM_FPDU_MAX];
-	unsigned n;
+	bool local = err == -DDP_E_LOCAL;
 
 	if (c->state != IW_OPEN)
 		return -EPROTO;
-	fab_count(&c->m->env.counters->proto_errors, 1);
+	fab_count(&c->m->env.counters->proto_errors, !local);
 	fab_logf(&c->m->env, FAB_LOG_WARN, "protocol violation: %s", ddp_strerror(err));
-	/* into the middle of a message nothing can be said */
-	if (!c->tx_skip && !c->hold_tx && !c->ctl) {
-		n = rdmap_term_build(fpdu, ddp_error_term(err), c->crc, NULL, 0);
-		if (!iw_tx_ctl(c, fpdu, n)) {
-			c->m->stream->tx_now(c->conn);
-			fab_count(&c->m->env.counters->terminates_tx, 1);
-		}
-	}
-	iw_end(c, -EPROTO);
+	iw_terminate(c, ddp_error_term(err), local ? -ENOBUFS : -EPROTO);
 	return -EPROTO;
 }
 
@@ -237,13 +275,10 @@ const struct fab_stream_user iw_stream_user = {
 
 /* ------------------------------------------------------------------------ listeners */
 
-void iw_listener_refill(struct fab_msg_listener *l)
+static void listener_refill(struct fab_msg_listener *l)
 {
-	while (l->l && l->posted < ACCEPTS_POSTED && l->starting + l->posted < STARTING_MAX) {
-		if (l->m->stream->accept(l->l))
-			return;
+	while (l->posted < ACCEPTS_POSTED && !l->m->stream->accept(l->l))
 		l->posted++;
-	}
 }
 
 static void listen_accepted(void *user, struct fab_conn *conn, const union fab_addr *peer)
@@ -252,9 +287,13 @@ static void listen_accepted(void *user, struct fab_conn *conn, const union fab_a
 
 	(void)peer;
 	l->posted--;
+	if (l->starting.count == STARTING_MAX) {
+		fab_count(&l->m->env.counters->mpa_refused, 1);
+		conn_free(l->starting.first, true);
+	}
 	if (iw_start_accepted(l, conn))
 		l->m->stream->conn_close(conn, true);
-	iw_listener_refill(l);
+	listener_refill(l);
 }
 
 static void listen_failed(void *user, int err)
@@ -286,7 +325,7 @@ static int iwarp_listen(struct fab_msg *m, const union fab_addr *addr, int backl
 		free(l);
 		return err;
 	}
-	iw_listener_refill(l);
+	listener_refill(l);
 	*out = l;
 	return 0;
 }
@@ -298,18 +337,12 @@ static int iwarp_listener_addr(struct fab_msg_listener *l, union fab_addr *addr)
 
 static void iwarp_unlisten(struct fab_msg_listener *l)
 {
-	struct fab_msg_conn *c, *next;
-
 	l->m->stream->unlisten(l->l);
-	l->l = NULL;
-	for (c = l->conns; c; c = next) {
-		next = c->next;
-		/* a request that was reported stays with its user */
-		if (c->state == IW_REQUESTED)
-			iw_listener_drop(c);
-		else
-			iw_free(c);
-	}
+	while (l->starting.first)
+		conn_free(l->starting.first, true);
+	/* a request that was reported stays with its user */
+	while (l->asking.first)
+		iw_listener_drop(l->asking.first);
 	free(l);
 }
 
@@ -333,8 +366,8 @@ static int dial(struct fab_msg_conn *c, const struct fab_connect_attr *attr, con
 	return err ? err : iw_dial(c);
 }
 
-static int iwarp_connect(struct fab_msg *m, const struct fab_connect_attr *attr,
-			 const void *pdata, size_t len, const struct fab_msg_user *ops, void *user,
+static int iwarp_connect(struct fab_msg *m, const struct fab_connect_attr *attr, const void *pdata,
+			 size_t len, const struct fab_msg_user *ops, void *user,
 			 struct fab_msg_conn **out)
 {
 	struct fab_msg_conn *c = calloc(1, sizeof(*c));
@@ -365,7 +398,6 @@ static int iwarp_accept(struct fab_msg_conn *c, const void *pdata, size_t len,
 	err = iw_start_reply(c, false, pdata, len);
 	if (err)
 		return err;
-	iw_listener_drop(c);
 	c->ops = ops;
 	c->user = user;
 	return 0;
@@ -373,9 +405,14 @@ static int iwarp_accept(struct fab_msg_conn *c, const void *pdata, size_t len,
 
 static void iwarp_reject(struct fab_msg_conn *c, const void *pdata, size_t len)
 {
-	iw_listener_drop(c);
-	if (c->state != IW_REQUESTED || iw_start_reply(c, true, pdata, len))
+	if (c->state != IW_REQUESTED) {
 		iw_free(c);
+		return;
+	}
+	iw_hold(c);
+	if (iw_start_reply(c, true, pdata, len))
+		iw_free(c);
+	iw_drop(c);
 }
 
 static void iwarp_tx_want(struct fab_msg_conn *c)
@@ -405,7 +442,7 @@ static int iwarp_shutdown(struct fab_msg_conn *c)
 	if (c->shut)
 		return 0;
 	c->shut = true;
-	return c->m->stream->shutdown(c->conn);
+	return iw_tx_shutdown(c);
 }
 
 static void iwarp_conn_close(struct fab_msg_conn *c, bool reset)

@@ -32,13 +32,20 @@ extern const struct fab_msg_ops iwarp_ops;
 #define IW_COPY_MAX 512
 #define IW_STAGE (64 * 1024)
 
+/* Connections, oldest first. */
+struct iw_list {
+	struct fab_msg_conn *first, *last;
+	unsigned count;
+};
+
 struct fab_msg {
 	struct fab_env env;
 	struct fab_msg_attr attr;
 	const struct fab_stream_ops *stream;
 	struct fab *fab;
-	uint8_t *scratch; /* received, not yet sorted */
-	uint8_t *stage;	  /* headers, trailers and small payloads of the write being made */
+	struct iw_list rejecting; /* their refusal is being sent; they have no user */
+	uint8_t *scratch;         /* received, not yet sorted */
+	uint8_t *stage;           /* headers, trailers and small payloads of the write being made */
 };
 
 /* Only while a connection is being set up. */
@@ -48,7 +55,8 @@ struct iw_start {
 	uint64_t timeout_ns;
 	struct mpa_start ours, theirs;
 	struct mpa_agreed agreed;
-	uint16_t rx_len, tx_len, tx_off;
+	uint16_t rx_len, rx_need; /* octets that came; that the next decision takes */
+	uint16_t tx_len, tx_off;
 	uint8_t rx[MPA_DECODE_MAX];
 	uint8_t tx[MPA_FRAME_MAX];
 };
@@ -73,6 +81,7 @@ struct fab_msg_conn {
 	const struct fab_msg_user *ops;
 	void *user;
 	struct fab_msg_listener *listener; /* until it is accepted, rejected or closed */
+	struct iw_list *list;              /* of its listener's, or of the instance's; NULL */
 	struct fab_msg_conn *next, *prev;  /* there */
 	struct iw_start *start;
 	struct timer timer;
@@ -80,32 +89,37 @@ struct fab_msg_conn {
 	uint8_t state; /* enum iw_state */
 	uint8_t busy;  /* calls on the stack that use this; freed by the last */
 	bool freed;
-	bool crc, hold_tx, shut;
+	bool crc, hold_tx;
+	bool shut, fin; /* a FIN was asked for; it is sent */
 
 	/* transmitting */
 	bool tx_is_ctl; /* the list that the stream has is of ctl */
 	uint16_t mulpdu;
-	uint32_t tx_msn; /* of the oldest message */
+	uint16_t ird;     /* reads of the peer's that may be outstanding */
+	uint32_t tx_msn;  /* of the oldest message */
 	uint64_t tx_skip; /* octets of it on the wire */
-	uint8_t *ctl;	 /* FPDUs of our own, between messages; NULL: none */
-	uint16_t ctl_len, ctl_off;
+	uint8_t *ctl;     /* FPDUs of our own, between messages; NULL: none */
+	uint32_t ctl_len, ctl_off;
 
 	/* receiving */
-	uint8_t phase;	/* enum iw_phase */
-	bool stalled;	/* for want of a receive */
-	bool in_msg;	/* of Sends */
-	bool direct;	/* the stream reads to its place */
-	uint8_t have;	/* octets of hdr[] */
+	uint8_t phase;     /* enum iw_phase */
+	bool stalled;      /* for want of a receive */
+	bool in_msg;       /* of Sends */
+	bool cut;          /* a part of it had no place */
+	bool direct;       /* the stream reads to its place */
+	uint8_t rx_opcode; /* of the message under way */
+	uint8_t have;      /* octets of hdr[]; 0: it is complete, and parsed */
 	uint8_t trailer_have;
 	uint8_t trailer[MPA_TRAILER_MAX];
 	uint8_t hdr[DDP_HDR_MAX];
 	struct ddp_hdr h;
-	uint32_t done;	    /* of the payload or body */
+	uint32_t done; /* of the payload or body */
 	uint32_t rx_crc;
-	uint32_t rx_msn;    /* of the next Send, or the one under way */
-	uint32_t rx_mo;	    /* where that goes on */
-	uint8_t *body;	    /* of a message that is not data; only while one arrives */
-	uint8_t *stash;	    /* read, and no receive for it */
+	uint32_t rx_msn;      /* of the next Send, or the one under way */
+	uint32_t rx_mo;       /* where that goes on */
+	uint32_t rx_read_msn; /* of the next Read Request */
+	uint8_t *body;        /* of a message that is not data; only while one arrives */
+	uint8_t *stash;       /* read, and no receive for it */
 	uint32_t stash_len, stash_off;
 	uint8_t tail[MPA_TRAILER_MAX + DDP_HDR_MAX]; /* read together with a direct payload */
 };
@@ -116,9 +130,9 @@ struct fab_msg_listener {
 	struct fab_listener *l;
 	const struct fab_msg_listen_user *ops;
 	void *user;
-	struct fab_msg_conn *conns; /* not yet accepted or rejected */
-	unsigned starting;	    /* of them, those that have not said what they want */
-	unsigned posted;	    /* accepts */
+	struct iw_list starting; /* accepted by TCP, have not yet said what they want */
+	struct iw_list asking;   /* their user has to accept or reject them */
+	unsigned posted;         /* accepts */
 };
 
 /* The user's upcalls may free a connection: bracket what touches it afterwards. */
@@ -132,11 +146,15 @@ void iw_drop(struct fab_msg_conn *c);
 extern const struct fab_stream_user iw_stream_user;
 /* Ends an open connection: tells its user. */
 void iw_end(struct fab_msg_conn *c, int err);
-/* The peer broke the protocol: sends a Terminate if it can, then iw_end(). @err: enum ddp_error. */
+/* As above, after a Terminate with @term (enum rdmap_term), if one can be sent. */
+void iw_terminate(struct fab_msg_conn *c, uint16_t term, int err);
+/* The peer broke the protocol, or we cannot go on: iw_terminate(). @err: enum ddp_error. */
 int iw_violation(struct fab_msg_conn *c, int err);
 void iw_free(struct fab_msg_conn *c);
+/* A connection is on one list at most: leaves where it was. */
+void iw_list_move(struct fab_msg_conn *c, struct iw_list *to);
+/* Its listener has no more to do with it. */
 void iw_listener_drop(struct fab_msg_conn *c);
-void iw_listener_refill(struct fab_msg_listener *l);
 
 /* iwarp_start.c */
 int iw_dial(struct fab_msg_conn *c);
@@ -154,21 +172,20 @@ void iw_start_timer(struct fab_msg_conn *c);
 int iw_rx_next(struct fab_msg_conn *c, size_t n, struct iovec *iov, int max);
 /* Goes on after a stall. 0: reading may go on; 1: still stalled; negative: it is over. */
 int iw_rx_resume(struct fab_msg_conn *c);
-/* Takes octets that came behind the reply. */
-int iw_rx_early(struct fab_msg_conn *c, const uint8_t *p, size_t n);
 /* In the middle of an FPDU? */
 bool iw_rx_midway(const struct fab_msg_conn *c);
 
 /* iwarp_tx.c */
 int iw_tx_next(struct fab_msg_conn *c, struct iovec *iov, int max, size_t limit);
 void iw_tx_done(struct fab_msg_conn *c, size_t n);
-/* Octets of our own behind the message under way. -ENOMEM, -ENOBUFS. */
+/* An FPDU of our own, behind the message under way. -ENOMEM. */
 int iw_tx_ctl(struct fab_msg_conn *c, const uint8_t *p, size_t n);
-
-static inline void iw_count(struct fab_msg_conn *c, uint64_t *counter, uint64_t n)
+/* Octets of our own that wait. */
+static inline uint32_t iw_tx_ctl_waiting(const struct fab_msg_conn *c)
 {
-	(void)c;
-	fab_count(counter, n);
+	return c->ctl ? c->ctl_len - c->ctl_off : 0;
 }
+/* The FIN that was asked for, when nothing of ours waits any more. */
+int iw_tx_shutdown(struct fab_msg_conn *c);
 
 #endif

@@ -9,7 +9,12 @@
  * A Send without a receive stalls the connection. What had already been read behind its header then
  * needs a place: an anonymous buffer, the stash. So no read into the scratch is longer than the
  * largest free buffer; and when there is none, reads end with the header that is being waited for.
+ *
+ * A header is believed, and payload placed, before the CRC behind it has been seen: nobody hears of a
+ * message before the CRC of its last octet was right. So a broken header may end the connection with
+ * a reason other than "wrong CRC".
  */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -24,6 +29,9 @@
 /* The shortest FPDU: a tagged header and a CRC. A read of this size cannot reach into the next. */
 #define FPDU_MIN (sizeof(struct ddp_tagged) + MPA_CRC_SIZE)
 static_assert(FPDU_MIN == DDP_HDR_MAX, "a read for a header never overshoots an empty FPDU");
+
+/* Of what waits to be sent between messages: beside the answers to reads, one read of our own. */
+#define CTL_OWN_MAX (DDP_HDR_MAX + sizeof(struct rdmap_read_req) + MPA_CRC_SIZE)
 
 static uint32_t min32(uint32_t a, uint32_t b)
 {
@@ -49,20 +57,30 @@ static int check_send(struct fab_msg_conn *c)
 		return -DDP_E_MSN;
 	if (h->mo != c->rx_mo)
 		return -DDP_E_MO;
+	if (c->in_msg && h->opcode != c->rx_opcode)
+		return -DDP_E_INTERLEAVED;
 	/* every segment but the last carries something, or a peer could keep us busy for ever */
 	return h->payload_len || h->last ? 0 : -DDP_E_LENGTH;
 }
 
-/* Nothing of ours may be written to or read from yet; empty ones start a connection (RFC 6581). */
-static int check_rma(const struct fab_msg_conn *c)
+/*
+ * Nothing of ours may be written to or read from yet; empty ones start a connection (RFC 6581). Only
+ * a Terminate may come inside a message: its sender cannot end it any more.
+ */
+static int check_other(const struct fab_msg_conn *c)
 {
-	switch (c->h.opcode) {
+	const struct ddp_hdr *h = &c->h;
+
+	if (h->opcode == RDMAP_TERMINATE)
+		return 0;
+	if (c->in_msg)
+		return -DDP_E_INTERLEAVED;
+	switch (h->opcode) {
 	case RDMAP_WRITE:
 	case RDMAP_READ_RESPONSE:
-		return c->h.payload_len || !c->h.last ? -DDP_E_STAG : 0;
+		return h->payload_len || !h->last ? -DDP_E_STAG : 0;
 	case RDMAP_READ_REQUEST:
-	case RDMAP_TERMINATE:
-		return 0;
+		return h->msn != c->rx_read_msn ? -DDP_E_MSN : 0;
 	default:
 		return -DDP_E_OPCODE;
 	}
@@ -80,9 +98,10 @@ static int fpdu_begin(struct fab_msg_conn *c)
 	if (!c->h.tagged && c->h.qn == DDP_QN_SEND) {
 		err = check_send(c);
 		c->phase = IW_PLACE;
+		c->rx_opcode = c->h.opcode;
 		return err;
 	}
-	err = c->in_msg ? -DDP_E_INTERLEAVED : check_rma(c);
+	err = check_other(c);
 	if (err)
 		return err;
 	c->phase = c->h.payload_len ? IW_BODY : IW_TRAILER;
@@ -119,18 +138,21 @@ static void piece_of(const struct fab_msg_conn *c, struct fab_place *piece)
 	piece->last = c->h.last;
 }
 
-/* Asks where the rest of this FPDU's payload goes. Entries; STALLED; -DDP_E_LOCAL. */
-static int ask_place(struct fab_msg_conn *c, struct iovec *iov, int max)
+/* Asks where the rest of this FPDU's payload goes. Entries; STALLED; -DDP_E_LOCAL: it is over. */
+static int ask_place(struct fab_msg_conn *c, struct iovec iov[FAB_PLACE_IOV])
 {
 	struct fab_place piece;
 	int n;
 
 	piece_of(c, &piece);
-	n = c->ops->rx_place(c->user, &piece, iov, max);
+	n = c->ops->rx_place(c->user, &piece, iov, FAB_PLACE_IOV);
+	if (n < 0 && n != -EAGAIN && c->state == IW_OPEN)
+		iw_terminate(c, TERM_RDMAP_LOCAL, n);
+	/* closed from within: its memory is not to be touched any more, and nothing is to be kept */
+	if (c->state != IW_OPEN)
+		return -DDP_E_LOCAL;
 	if (n >= 0)
 		return n;
-	if (n != -EAGAIN)
-		return -DDP_E_LOCAL;
 	if (!c->stalled)
 		fab_count(&c->m->env.counters->rx_stops, 1);
 	c->stalled = true;
@@ -150,36 +172,34 @@ static size_t scatter(const struct iovec *iov, int n, const uint8_t *p, size_t l
 	return done;
 }
 
-/* The first look at a Send: is there a receive for it? */
-static int take_place(struct fab_msg_conn *c)
+static void payload_moved(struct fab_msg_conn *c, uint32_t len)
 {
-	struct iovec iov[FAB_PLACE_IOV];
-	int n = ask_place(c, iov, FAB_PLACE_IOV);
-
-	if (n < 0)
-		return n;
-	c->in_msg = true;
-	c->phase = c->h.payload_len ? IW_PAYLOAD : IW_TRAILER;
-	return 0;
+	c->done += len;
+	c->phase = c->done < c->h.payload_len ? IW_PAYLOAD : IW_TRAILER;
 }
 
+/*
+ * Also the first look at a Send, with or without payload behind its header: is there a receive for
+ * it?
+ */
 static int take_payload(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 {
 	struct iovec iov[FAB_PLACE_IOV];
 	uint32_t len = min32(n, c->h.payload_len - c->done);
-	int entries = ask_place(c, iov, FAB_PLACE_IOV);
+	int entries = ask_place(c, iov);
 
 	if (entries < 0)
 		return entries;
-	/* what has no place is dropped: the message is longer than its receive */
-	scatter(iov, entries, p, len);
-	fab_count(&c->m->env.counters->copies, 1);
-	fab_count(&c->m->env.counters->copy_bytes, len);
-	if (c->crc)
-		c->rx_crc = mpa_crc_add(c->rx_crc, p, len);
-	c->done += len;
-	if (c->done == c->h.payload_len)
-		c->phase = IW_TRAILER;
+	c->in_msg = true;
+	if (len) {
+		/* what has no place is dropped: the message is longer than its receive */
+		c->cut |= scatter(iov, entries, p, len) < len;
+		fab_count(&c->m->env.counters->copies, 1);
+		fab_count(&c->m->env.counters->copy_bytes, len);
+		if (c->crc)
+			c->rx_crc = mpa_crc_add(c->rx_crc, p, len);
+	}
+	payload_moved(c, len);
 	return len;
 }
 
@@ -206,21 +226,23 @@ static int take_body(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 
 static void end_send(struct fab_msg_conn *c)
 {
-	struct fab_place piece = {
-		.offset = c->h.mo, .len = c->h.payload_len, .last = c->h.last
-	};
+	struct fab_place piece = { .offset = c->h.mo, .len = c->h.payload_len, .last = c->h.last };
 
 	c->rx_mo = c->h.mo + c->h.payload_len;
 	if (c->h.last) {
-		c->in_msg = false;
+		fab_count(&c->m->env.counters->msgs_rx, 1);
+		fab_count(&c->m->env.counters->msgs_truncated, c->cut);
+		c->in_msg = c->cut = false;
 		c->rx_mo = 0;
 		c->rx_msn++;
-		fab_count(&c->m->env.counters->msgs_rx, 1);
 	}
 	c->ops->rx_done(c->user, &piece);
 }
 
-/* The peer's ready-to-receive read: an empty one is answered, others find no memory of ours. */
+/*
+ * The peer's ready-to-receive read: an empty one is answered, others find no memory of ours. Answers
+ * that the peer does not take in are bounded by what it was told: IRD reads at a time.
+ */
 static int end_read_request(struct fab_msg_conn *c)
 {
 	uint8_t fpdu[DDP_HDR_MAX + MPA_TRAILER_MAX];
@@ -228,9 +250,12 @@ static int end_read_request(struct fab_msg_conn *c)
 	unsigned n;
 	uint32_t crc = MPA_CRC_START;
 
+	c->rx_read_msn++;
 	rdmap_read_get(c->body, &read);
 	if (read.len)
 		return -DDP_E_READ_STAG;
+	if (iw_tx_ctl_waiting(c) > CTL_OWN_MAX + c->ird * FPDU_MIN)
+		return -DDP_E_NO_BUFFER;
 	n = ddp_put_tagged(fpdu, RDMAP_READ_RESPONSE, true, read.sink_stag, read.sink_to, 0);
 	if (c->crc)
 		crc = mpa_crc_add(crc, fpdu, n);
@@ -238,18 +263,18 @@ static int end_read_request(struct fab_msg_conn *c)
 	return iw_tx_ctl(c, fpdu, n) ? -DDP_E_LOCAL : 0;
 }
 
-static int end_terminate(struct fab_msg_conn *c)
+static void end_terminate(struct fab_msg_conn *c)
 {
+	static const uint8_t nothing[RDMAP_BODY_MAX];
 	struct rdmap_terminate t;
 
-	rdmap_term_parse(c->body, min32(c->h.payload_len, RDMAP_BODY_MAX), &t);
+	rdmap_term_parse(c->body ? c->body : nothing, min32(c->h.payload_len, RDMAP_BODY_MAX), &t);
 	fab_count(&c->m->env.counters->terminates_rx, 1);
 	fab_logf(&c->m->env, FAB_LOG_WARN,
 		 "the peer terminated the connection: %s (%02x %02x %02x %02x)",
 		 t.valid ? rdmap_term_name(t.term) : "no reason given", t.raw[0], t.raw[1],
 		 t.raw[2], t.raw[3]);
 	iw_end(c, -ECONNABORTED);
-	return 0;
 }
 
 static int end_other(struct fab_msg_conn *c)
@@ -258,12 +283,13 @@ static int end_other(struct fab_msg_conn *c)
 
 	if (c->h.opcode == RDMAP_READ_REQUEST)
 		err = end_read_request(c);
-	else if (c->h.opcode == RDMAP_TERMINATE && c->body)
-		err = end_terminate(c);
 	else if (c->h.opcode == RDMAP_TERMINATE)
-		iw_end(c, -ECONNABORTED);
-	free(c->body);
-	c->body = NULL;
+		end_terminate(c);
+	/* what a Terminate of ours will quote stays */
+	if (!err) {
+		free(c->body);
+		c->body = NULL;
+	}
 	return err;
 }
 
@@ -297,14 +323,13 @@ static int take_trailer(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 
 /* --------------------------------------------------------------------- all of it */
 
-/* Takes one thing. Octets used; STALLED; negative enum ddp_error. */
+/* Takes one thing. Octets used; STALLED; negative enum ddp_error: over, perhaps told already. */
 static int take_one(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 {
 	switch (c->phase) {
 	case IW_HEADER:
 		return take_header(c, p, n);
 	case IW_PLACE:
-		return take_place(c);
 	case IW_PAYLOAD:
 		return take_payload(c, p, n);
 	case IW_BODY:
@@ -364,8 +389,10 @@ int iw_rx_resume(struct fab_msg_conn *c)
 	if (!c->stalled)
 		return 0;
 	c->stalled = false;
-	used = take(c, c->stash ? c->stash + c->stash_off : NULL,
-		    c->stash ? c->stash_len - c->stash_off : 0);
+	if (c->stash)
+		used = take(c, c->stash + c->stash_off, c->stash_len - c->stash_off);
+	else
+		used = take(c, c->tail, 0);
 	if (c->stash && used >= 0) {
 		c->stash_off += used;
 		if (c->stash_off == c->stash_len)
@@ -386,25 +413,30 @@ static int landed(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 	return 0;
 }
 
-int iw_rx_early(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+/* Of @part octets that were read to their place; the user names it once more, as plan_direct had it. */
+static int crc_direct(struct fab_msg_conn *c, uint32_t part)
 {
-	return landed(c, p, n);
+	struct iovec iov[FAB_PLACE_IOV];
+	int entries = ask_place(c, iov);
+
+	for (int i = 0; i < entries && part; i++) {
+		uint32_t len = min32(part, iov[i].iov_len);
+
+		c->rx_crc = mpa_crc_add(c->rx_crc, iov[i].iov_base, len);
+		part -= len;
+	}
+	return part ? -DDP_E_LOCAL : 0;
 }
 
 static int landed_direct(struct fab_msg_conn *c, size_t n)
 {
 	uint32_t part = min32(n, c->h.payload_len - c->done);
-	struct iovec iov[FAB_PLACE_IOV];
-	int entries = c->crc ? ask_place(c, iov, FAB_PLACE_IOV) : 0;
+	int err = c->crc ? crc_direct(c, part) : 0;
 
-	c->direct = false;
-	for (int i = 0, left = part; i < entries && left > 0; left -= iov[i++].iov_len)
-		c->rx_crc = mpa_crc_add(c->rx_crc, iov[i].iov_base, min32(left, iov[i].iov_len));
-	c->done += part;
-	if (c->done < c->h.payload_len)
-		return 0;
-	c->phase = IW_TRAILER;
-	return landed(c, c->tail, n - part);
+	if (err)
+		return iw_violation(c, err);
+	payload_moved(c, part);
+	return c->phase == IW_TRAILER ? landed(c, c->tail, n - part) : 0;
 }
 
 /* ------------------------------------------------------------------ the next read */
@@ -422,10 +454,10 @@ static size_t iov_bytes(const struct iovec *iov, int n)
  * The rest of the payload straight to its place, then the trailer and the next header. 0: not all
  * of it has a place, take the other way.
  */
-static int plan_direct(struct fab_msg_conn *c, struct iovec *iov, int max)
+static int plan_direct(struct fab_msg_conn *c, struct iovec *iov)
 {
 	uint32_t rest = c->h.payload_len - c->done;
-	int n = ask_place(c, iov, max - 1);
+	int n = ask_place(c, iov);
 
 	if (n < 0)
 		return n;
@@ -449,14 +481,14 @@ static size_t exact_limit(const struct fab_msg_conn *c)
 	}
 }
 
-static int plan(struct fab_msg_conn *c, struct iovec *iov, int max)
+static int plan(struct fab_msg_conn *c, struct iovec *iov)
 {
 	const struct fab_env *env = &c->m->env;
 	size_t room = env->buf_room(env->arg), limit = room;
 	uint32_t rest = c->h.payload_len - c->done;
 
 	if (c->phase == IW_PAYLOAD && (rest >= IW_DIRECT_MIN || room < ROOM_MIN)) {
-		int n = plan_direct(c, iov, max);
+		int n = plan_direct(c, iov);
 
 		if (n)
 			return n;
@@ -471,12 +503,14 @@ int iw_rx_next(struct fab_msg_conn *c, size_t n, struct iovec *iov, int max)
 {
 	int err = 0, entries;
 
+	assert(max > FAB_PLACE_IOV);
+
 	if (n)
 		err = c->direct ? landed_direct(c, n) : landed(c, c->m->scratch, n);
 	c->direct = false;
 	if (err || c->state != IW_OPEN || c->stalled)
 		return 0;
-	entries = plan(c, iov, max);
+	entries = plan(c, iov);
 	if (entries >= 0)
 		return entries;
 	if (entries != STALLED)

@@ -6,6 +6,10 @@
  * for the other), gets the reply, and sends the ready-to-receive message that was agreed. The
  * responder transmits nothing before the initiator's first FPDU has come (hold_tx): a peer like the
  * kernel's siw takes octets right behind the reply for a violation.
+ *
+ * A frame is read in two steps, its header and the private data that this announces, so that not an
+ * octet of what follows is taken: FPDUs right behind a reply are legal, there may be no receive for
+ * them yet, and the kernel keeps them better than we could.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,9 +20,18 @@
 /* Loopback and Ethernet alike; only strangers get FPDUs of this size. */
 #define STRANGERS_MSS 1448
 
+/* Of the payload that was asked for, within what the protocol can say. */
+static uint16_t mulpdu_of(uint32_t fpdu_max)
+{
+	if (fpdu_max < MPA_MULPDU_MIN - DDP_UNTAGGED_LEN)
+		return MPA_MULPDU_MIN;
+	if (fpdu_max > MPA_MULPDU_MAX - DDP_UNTAGGED_LEN)
+		return MPA_MULPDU_MAX;
+	return (uint16_t)(fpdu_max + DDP_UNTAGGED_LEN);
+}
+
 static void config(const struct fab_msg *m, uint8_t rev, struct mpa_config *cfg)
 {
-	uint32_t mulpdu = m->attr.fpdu_max + DDP_UNTAGGED_LEN;
 
 	*cfg = (struct mpa_config){
 		.crc = m->attr.crc,
@@ -27,7 +40,7 @@ static void config(const struct fab_msg *m, uint8_t rev, struct mpa_config *cfg)
 		.ird = m->attr.ird,
 		.ord = m->attr.ord,
 		.eta = true,
-		.mulpdu = mulpdu < MPA_MULPDU_MAX ? mulpdu : MPA_MULPDU_MAX,
+		.mulpdu = mulpdu_of(m->attr.fpdu_max),
 		.mulpdu_mss = mpa_mulpdu_of_mss(STRANGERS_MSS),
 	};
 }
@@ -37,7 +50,14 @@ static void adopt(struct fab_msg_conn *c, const struct mpa_agreed *a)
 	c->crc = a->crc;
 	c->hold_tx = a->hold_tx;
 	c->mulpdu = a->mulpdu;
-	c->tx_msn = c->rx_msn = 1;
+	c->ird = a->ird;
+	c->tx_msn = c->rx_msn = c->rx_read_msn = 1;
+}
+
+static void frame_expect(struct iw_start *s)
+{
+	s->rx_len = 0;
+	s->rx_need = sizeof(struct mpa_frame);
 }
 
 /* The frame leaves with the next write. */
@@ -51,6 +71,25 @@ static int frame_send(struct fab_msg_conn *c, enum mpa_kind kind)
 	s->tx_len = n;
 	s->tx_off = 0;
 	c->m->stream->tx_want(c->conn);
+	return 0;
+}
+
+/*
+ * @state: IW_REPLYING; or IW_REJECTING, whose connection has no user any more. A refusal is written
+ * at once, so that it is out if everything is closed next; what is left of it then goes with the
+ * instance.
+ */
+static int reply_send(struct fab_msg_conn *c, enum iw_state state)
+{
+	int err;
+
+	iw_listener_drop(c);
+	c->state = state;
+	err = frame_send(c, MPA_REPLY);
+	if (err || state == IW_REPLYING)
+		return err;
+	iw_list_move(c, &c->m->rejecting);
+	c->m->stream->tx_now(c->conn);
 	return 0;
 }
 
@@ -142,7 +181,8 @@ int iw_dial(struct fab_msg_conn *c)
 			return err;
 		fab_logf(&c->m->env, FAB_LOG_INFO, "no answer to MPA revision 2: trying 1");
 	}
-	s->rx_len = s->tx_len = s->tx_off = 0;
+	s->tx_len = s->tx_off = 0;
+	frame_expect(s);
 	c->state = IW_DIALLING;
 	return c->m->stream->connect(c->m->fab, &attr, &iw_stream_user, c, &c->conn);
 }
@@ -182,8 +222,8 @@ static int send_rtr(struct fab_msg_conn *c, uint8_t rtr)
 	return iw_tx_ctl(c, fpdu, n);
 }
 
-/* From here on the connection is its user's. What came behind the reply is sorted at once. */
-static void open_as_initiator(struct fab_msg_conn *c, size_t used)
+/* From here on the connection is its user's. */
+static void open_as_initiator(struct fab_msg_conn *c)
 {
 	struct iw_start *s = c->start;
 	int err = 0;
@@ -192,6 +232,7 @@ static void open_as_initiator(struct fab_msg_conn *c, size_t used)
 	if (s->agreed.p2p)
 		err = send_rtr(c, s->agreed.rtr);
 	if (err) {
+		s->dialled_again = true;
 		iw_start_lost(c, err);
 		return;
 	}
@@ -199,12 +240,23 @@ static void open_as_initiator(struct fab_msg_conn *c, size_t used)
 	c->start = NULL;
 	c->state = IW_OPEN;
 	c->ops->connected(c->user, 0, s->theirs.user, s->theirs.user_len);
-	if (!c->freed && s->rx_len > used)
-		iw_rx_early(c, s->rx + used, s->rx_len - used);
 	free(s);
 }
 
-static void reply_came(struct fab_msg_conn *c, size_t used)
+/* A responder that promised what we did not ask for hears so (RFC 6581 sec. 8); it is open already. */
+static void refuse_reply(struct fab_msg_conn *c, int err)
+{
+	struct iw_start *s = c->start;
+
+	fab_logf(&c->m->env, FAB_LOG_WARN, "MPA reply refused: %s", mpa_strerror(err));
+	s->dialled_again = true;
+	c->crc = s->ours.crc || s->theirs.crc;
+	if (err == -MPA_E_IRD || err == -MPA_E_RTR)
+		iw_terminate(c, mpa_error_term(err), -EPROTO);
+	iw_start_lost(c, -EPROTO);
+}
+
+static void reply_came(struct fab_msg_conn *c)
 {
 	struct iw_start *s = c->start;
 	struct mpa_config cfg;
@@ -213,7 +265,7 @@ static void reply_came(struct fab_msg_conn *c, size_t used)
 	config(c->m, s->ours.rev, &cfg);
 	err = mpa_conclude(&cfg, &s->ours, &s->theirs, &s->agreed);
 	if (!err) {
-		open_as_initiator(c, used);
+		open_as_initiator(c);
 		return;
 	}
 	if (err == -MPA_E_NOT_ENHANCED) {
@@ -227,9 +279,7 @@ static void reply_came(struct fab_msg_conn *c, size_t used)
 		iw_free(c);
 		return;
 	}
-	fab_logf(&c->m->env, FAB_LOG_WARN, "MPA reply refused: %s", mpa_strerror(err));
-	s->dialled_again = true;
-	iw_start_lost(c, -EPROTO);
+	refuse_reply(c, err);
 }
 
 /* --------------------------------------------------------------------- responder */
@@ -249,15 +299,21 @@ int iw_start_accepted(struct fab_msg_listener *l, struct fab_conn *conn)
 	c->start = s;
 	c->state = IW_ACCEPTED;
 	c->listener = l;
-	c->next = l->conns;
-	if (c->next)
-		c->next->prev = c;
-	l->conns = c;
-	l->starting++;
+	frame_expect(s);
+	iw_list_move(c, &l->starting);
 	c->m->stream->bind(conn, &iw_stream_user, c);
 	c->m->stream->rx_want(conn);
 	iw_start_timer(c);
 	return 0;
+}
+
+/* What is wrong with the request is the peer's affair; no user hears of it. */
+static void refuse_request(struct fab_msg_conn *c, int err)
+{
+	fab_logf(&c->m->env, FAB_LOG_WARN, "MPA request refused: %s", mpa_strerror(err));
+	fab_count(&c->m->env.counters->mpa_refused, 1);
+	if (reply_send(c, IW_REJECTING))
+		iw_free(c);
 }
 
 static void request_came(struct fab_msg_conn *c)
@@ -270,19 +326,13 @@ static void request_came(struct fab_msg_conn *c)
 
 	config(c->m, s->theirs.rev, &cfg);
 	timer_stop(c->m->env.timers, &c->timer);
-	l->starting--;
 	err = mpa_respond(&cfg, &s->theirs, &s->ours, &s->agreed);
 	if (err) {
-		fab_logf(&c->m->env, FAB_LOG_WARN, "MPA request refused: %s", mpa_strerror(err));
-		fab_count(&c->m->env.counters->mpa_refused, 1);
-		iw_listener_drop(c);
-		c->state = IW_REJECTING;
-		if (frame_send(c, MPA_REPLY))
-			iw_free(c);
+		refuse_request(c, err);
 		return;
 	}
 	c->state = IW_REQUESTED;
-	iw_listener_refill(l);
+	iw_list_move(c, &l->asking);
 	memset(&peer, 0, sizeof(peer));
 	c->m->stream->conn_addr(c->conn, &local, &peer);
 	l->ops->request(l->user, c, &peer, s->theirs.user, s->theirs.user_len);
@@ -296,8 +346,7 @@ int iw_start_reply(struct fab_msg_conn *c, bool reject, const void *pdata, size_
 		mpa_reject_init(&s->theirs, &s->ours);
 	if (mpa_user_set(&s->ours, pdata, len))
 		return -EMSGSIZE;
-	c->state = reject ? IW_REJECTING : IW_REPLYING;
-	return frame_send(c, MPA_REPLY);
+	return reply_send(c, reject ? IW_REJECTING : IW_REPLYING);
 }
 
 /* The frame is out. */
@@ -333,20 +382,18 @@ static void start_refused(struct fab_msg_conn *c, int err)
 static void start_landed(struct fab_msg_conn *c, size_t n)
 {
 	struct iw_start *s = c->start;
-	size_t used;
 	int err;
+	size_t used;
 
 	s->rx_len += n;
 	err = mpa_decode(s->rx, s->rx_len, c->state == IW_ASKED ? MPA_REPLY : MPA_REQUEST,
 			 &s->theirs, &used);
 	if (err > 0)
-		return;
-	if (err < 0)
+		s->rx_need = err;
+	else if (err < 0)
 		start_refused(c, err);
 	else if (c->state == IW_ASKED)
-		reply_came(c, used);
-	else if (used < s->rx_len)
-		start_refused(c, -MPA_E_PD_LEN); /* an initiator waits for the reply */
+		reply_came(c);
 	else
 		request_came(c);
 }
@@ -355,16 +402,26 @@ int iw_start_rx(struct fab_msg_conn *c, size_t n, struct iovec *iov)
 {
 	struct iw_start *s;
 
-	if (n && (c->state == IW_ASKED || c->state == IW_ACCEPTED))
-		start_landed(c, n);
-	else if (n && c->state != IW_REJECTING)
-		start_refused(c, -MPA_E_PD_LEN); /* an initiator waits for the reply */
+	switch (c->state) {
+	case IW_ASKED:
+	case IW_ACCEPTED:
+		if (n)
+			start_landed(c, n);
+		break;
+	case IW_REQUESTED:
+	case IW_REPLYING:
+		if (n)
+			start_refused(c, -MPA_E_PD_LEN); /* an initiator waits for the reply */
+		break;
+	default:
+		break;
+	}
 	if (c->freed || c->state == IW_OPEN || c->state == IW_CLOSED)
 		return 0;
 	s = c->start;
 	/* one octet of room while the user thinks: only the end of the stream is expected then */
-	iov[0] = (struct iovec){ s->rx + s->rx_len, sizeof(s->rx) - s->rx_len };
-	if (c->state != IW_ASKED && c->state != IW_ACCEPTED)
-		iov[0] = (struct iovec){ c->tail, 1 };
-	return iov[0].iov_len != 0;
+	iov[0] = (struct iovec){ c->tail, 1 };
+	if (c->state == IW_ASKED || c->state == IW_ACCEPTED)
+		iov[0] = (struct iovec){ s->rx + s->rx_len, s->rx_need - s->rx_len };
+	return 1;
 }

@@ -163,7 +163,6 @@ static bool put_message(struct fab_msg_conn *c, struct gather *g, const struct f
 			put_small(c, g, s, &m, &pos);
 		else
 			put_large(c, g, s, &m, &pos);
-		fab_count(&c->m->env.counters->fpdus_tx, !pos.skip);
 	} while (ddp_msg_next(&m, &pos));
 	return true;
 }
@@ -174,7 +173,7 @@ static int next_messages(struct fab_msg_conn *c, struct gather *g)
 
 	for (unsigned i = 0; (s = c->ops->tx_peek(c->user, i)); i++)
 		/* our own are waiting for this message to end */
-		if (!put_message(c, g, s, i) || !gather_has_room(g, 0) || c->ctl)
+		if (c->freed || !put_message(c, g, s, i) || !gather_has_room(g, 0) || c->ctl)
 			break;
 	if (!s && c->tx_skip && !g->n)
 		iw_end(c, -EFAULT); /* the rest of a message cannot be had */
@@ -183,14 +182,11 @@ static int next_messages(struct fab_msg_conn *c, struct gather *g)
 
 int iw_tx_next(struct fab_msg_conn *c, struct iovec *iov, int max, size_t limit)
 {
-	struct gather g = {
-		.iov = iov, .max = max, .limit = limit, .stage = c->m->stage
-	};
+	struct gather g = { .iov = iov, .max = max, .limit = limit, .stage = c->m->stage };
 	struct iw_start *start = c->start;
 
 	if (start && start->tx_off < start->tx_len) {
-		iov[0] = (struct iovec){ start->tx + start->tx_off,
-					 start->tx_len - start->tx_off };
+		iov[0] = (struct iovec){ start->tx + start->tx_off, start->tx_len - start->tx_off };
 		return 1;
 	}
 	/* our own go between messages, never into one */
@@ -199,9 +195,18 @@ int iw_tx_next(struct fab_msg_conn *c, struct iovec *iov, int max, size_t limit)
 		iov[0] = (struct iovec){ c->ctl + c->ctl_off, c->ctl_len - c->ctl_off };
 		return 1;
 	}
-	if (c->state != IW_OPEN || c->hold_tx)
+	/* a disconnect that was asked for leaves out what has not begun */
+	if (c->state != IW_OPEN || c->hold_tx || (c->shut && !c->tx_skip))
 		return 0;
 	return next_messages(c, &g);
+}
+
+int iw_tx_shutdown(struct fab_msg_conn *c)
+{
+	if (c->ctl || c->tx_skip)
+		return 0;
+	c->fin = true;
+	return c->m->stream->shutdown(c->conn);
 }
 
 static void ctl_done(struct fab_msg_conn *c, size_t n)
@@ -210,6 +215,8 @@ static void ctl_done(struct fab_msg_conn *c, size_t n)
 	if (c->ctl_off == c->ctl_len) {
 		free(c->ctl);
 		c->ctl = NULL;
+		if (c->shut)
+			iw_tx_shutdown(c);
 	}
 	c->m->stream->tx_want(c->conn);
 }
@@ -223,21 +230,14 @@ static void start_done(struct fab_msg_conn *c, size_t n)
 		c->m->stream->tx_want(c->conn);
 }
 
-void iw_tx_done(struct fab_msg_conn *c, size_t n)
+/* How many messages end within the @n octets that are out. */
+static unsigned messages_out(struct fab_msg_conn *c, size_t n)
 {
 	const struct fab_send *s;
 	struct ddp_msg m;
 	unsigned done = 0;
 
-	if (c->start && c->start->tx_off < c->start->tx_len) {
-		start_done(c, n);
-		return;
-	}
-	if (c->tx_is_ctl) {
-		ctl_done(c, n);
-		return;
-	}
-	while ((s = n ? c->ops->tx_peek(c->user, done) : NULL)) {
+	while (n && (s = c->ops->tx_peek(c->user, done)) && !c->freed) {
 		uint64_t left;
 
 		msg_frame(c, s, done, &m);
@@ -247,26 +247,57 @@ void iw_tx_done(struct fab_msg_conn *c, size_t n)
 		n -= left;
 		c->tx_skip = 0;
 		done++;
+		fab_count(&c->m->env.counters->fpdus_tx, ddp_msg_fpdus(&m));
 	}
 	c->tx_skip += n;
 	c->tx_msn += done;
 	fab_count(&c->m->env.counters->msgs_tx, done);
+	return done;
+}
+
+static void messages_done(struct fab_msg_conn *c, size_t n)
+{
+	unsigned done = messages_out(c, n);
+
+	if (c->freed)
+		return;
 	c->ops->tx_done(c->user, done, c->tx_skip != 0);
-	if (c->ctl && c->state == IW_OPEN)
+	if (c->state != IW_OPEN)
+		return;
+	if (c->ctl)
 		c->m->stream->tx_want(c->conn);
+	else if (c->shut && !c->fin)
+		iw_tx_shutdown(c);
+}
+
+void iw_tx_done(struct fab_msg_conn *c, size_t n)
+{
+	if (c->start && c->start->tx_off < c->start->tx_len)
+		start_done(c, n);
+	else if (c->tx_is_ctl)
+		ctl_done(c, n);
+	else
+		messages_done(c, n);
 }
 
 int iw_tx_ctl(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 {
-	uint8_t *ctl = realloc(c->ctl, (c->ctl ? c->ctl_len : 0) + n);
+	uint32_t waiting = iw_tx_ctl_waiting(c);
+	uint8_t *ctl;
 
+	if (c->fin)
+		return 0; /* nobody could be told */
+	ctl = malloc(waiting + n);
 	if (!ctl)
 		return -ENOMEM;
-	if (!c->ctl)
-		c->ctl_len = c->ctl_off = 0;
-	memcpy(ctl + c->ctl_len, p, n);
+	if (waiting)
+		memcpy(ctl, c->ctl + c->ctl_off, waiting);
+	memcpy(ctl + waiting, p, n);
+	free(c->ctl);
 	c->ctl = ctl;
-	c->ctl_len += n;
+	c->ctl_len = waiting + n;
+	c->ctl_off = 0;
+	fab_count(&c->m->env.counters->fpdus_tx, 1);
 	c->m->stream->tx_want(c->conn);
 	return 0;
 }

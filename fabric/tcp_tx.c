@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * tcp_tx.c - kernel TCP, transmit: one gathered write per connection.
+ */
+#include "fabric/tcp_internal.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define TX_TRIES_MAX 16
+#define TX_RETRY_NS 1000000 /* after ENOBUFS */
+
+static size_t iov_bytes(const struct iovec *iov, int cnt)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < cnt; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
+static void tx_retry(struct timer *t)
+{
+	struct fab_conn *c = container(t, struct fab_conn, timer);
+	struct fab *fab = c->src.fab;
+
+	fab_enter(fab);
+	c->src.flags &= ~SRC_TX_STALL;
+	conn_dirty(c);
+	fab_leave(fab);
+}
+
+/* The kernel has no memory, and no edge will say when it has. */
+static void tx_stall(struct fab_conn *c)
+{
+	struct fab *fab = c->src.fab;
+
+	if (!timer_start(fab->env.timers, &c->timer, TX_RETRY_NS, tx_retry))
+		c->src.flags |= SRC_TX_STALL;
+	conn_dirty(c);
+}
+
+/*
+ * The peer does not take our bytes any more, but what it sent before may still be here: a server
+ * that answers and closes without reading all of the request. Read that first, if it is wanted.
+ */
+static void tx_dead(struct fab_conn *c, int err)
+{
+	bool answer = (c->src.flags & (SRC_RX_WANT | SRC_EOF)) == SRC_RX_WANT;
+
+	if (!answer || (err != -EPIPE && err != -ECONNRESET)) {
+		conn_fail(c, err);
+		return;
+	}
+	c->err = err;
+	c->src.flags |= SRC_TX_DEAD | SRC_READABLE | SRC_HUP;
+	conn_check_ready(c);
+}
+
+static void tx_full(struct fab_conn *c)
+{
+	int err;
+
+	c->src.flags &= ~SRC_WRITABLE;
+	c->src.flags |= SRC_TX_WANT;
+	err = source_register(&c->src);
+	if (err)
+		conn_fail(c, err);
+}
+
+/* A write failed. Returns whether to go on at once. */
+static bool tx_error(struct fab_conn *c, int err)
+{
+	if (err == -EFAULT) {
+		err = c->ops->tx_fault(c->user, err);
+		if (err)
+			conn_fail(c, err);
+		return !src_dead(&c->src);
+	}
+	c->ops->tx_done(c->user, 0);
+	if (src_dead(&c->src))
+		return false;
+	/* An upcall may have marked it; what follows decides when it is written again. */
+	link_del(&c->dirty);
+	switch (err) {
+	case -EAGAIN:
+		tx_full(c);
+		return false;
+	case -ENOBUFS:
+	case -ENOMEM:
+		tx_stall(c);
+		return false;
+	default:
+		tx_dead(c, err);
+		return false;
+	}
+}
+
+static ssize_t tx_write(struct fab_conn *c, struct iovec *iov, int cnt)
+{
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)cnt };
+	ssize_t n;
+
+	do {
+		COUNT(c->src.fab, sys_write, 1);
+		n = sendmsg(c->src.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/*
+ * One write; returns whether another must follow at once. After a short one it must: the socket is
+ * full, or the memory behind what was taken cannot be read, and only the next write tells which.
+ * For a full socket an edge will come, for bad memory none would.
+ */
+static bool tx_once(struct fab_conn *c, struct iovec *iov, size_t *sent)
+{
+	size_t room;
+	ssize_t n;
+	int cnt;
+
+	c->src.flags &= ~SRC_TX_WANT;
+	cnt = c->ops->tx_next(c->user, iov, FAB_IOV_MAX, FAB_IO_BYTES);
+	if (src_dead(&c->src) || cnt <= 0)
+		return false;
+	room = iov_bytes(iov, cnt);
+	if (!room)
+		return false;
+	n = tx_write(c, iov, cnt);
+	if (n < 0)
+		return tx_error(c, (int)n);
+	*sent += (size_t)n;
+	COUNT(c->src.fab, tx_bytes, (uint64_t)n);
+	c->ops->tx_done(c->user, (size_t)n);
+	if (src_dead(&c->src))
+		return false;
+	if ((size_t)n < room) {
+		COUNT(c->src.fab, tx_short, 1);
+		return true;
+	}
+	/* The list may have been cut by a bound: ask again at the next flush. */
+	if (room >= FAB_IO_BYTES / 4 || cnt >= FAB_IOV_MAX / 4)
+		conn_dirty(c);
+	return false;
+}
+
+/* Returns the bytes written. */
+static size_t tx_run(struct fab_conn *c)
+{
+	struct iovec iov[FAB_IOV_MAX];
+	size_t sent = 0;
+	int tries = 0;
+	bool again;
+
+	c->src.flags |= SRC_TX_BUSY;
+	do {
+		again = tx_once(c, iov, &sent);
+	} while (again && sent < FAB_TURN_BYTES && ++tries < TX_TRIES_MAX);
+	c->src.flags &= ~SRC_TX_BUSY;
+	if (again)
+		conn_dirty(c);
+	return sent;
+}
+
+void tcp_tx_want(struct fab_conn *c)
+{
+	/* No enter and leave: a flush follows in this turn, a sleeper need not hear of it. */
+	conn_dirty(c);
+}
+
+void tcp_tx_now(struct fab_conn *c)
+{
+	struct fab *fab = c->src.fab;
+
+	fab_enter(fab);
+	conn_dirty(c);
+	/* From inside its own transmit upcalls it is a tx_want. */
+	if (linked(&c->dirty) && !(c->src.flags & SRC_TX_BUSY)) {
+		link_del(&c->dirty);
+		tx_run(c);
+		if (linked(&c->dirty))
+			fab->tx_left = true;
+	}
+	fab_leave(fab);
+}
+
+void tcp_flush(struct fab *fab)
+{
+	struct link todo;
+	size_t sent = 0;
+
+	fab_enter(fab);
+	link_init(&todo);
+	link_splice(&todo, &fab->dirty);
+	while (linked(&todo) && sent < FAB_TURN_BYTES) {
+		struct fab_conn *c = container(todo.next, struct fab_conn, dirty);
+
+		link_del(&c->dirty);
+		sent += tx_run(c);
+	}
+	/* Those that had no turn go first in the next one. */
+	link_splice(&todo, &fab->dirty);
+	link_splice(&fab->dirty, &todo);
+	fab->tx_left = linked(&fab->dirty);
+	fab_leave(fab);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * info.c - fi_getinfo: which of this host's addresses an application may use.
+ *
+ *	asked with		one info for
+ *	a destination		the address that the kernel would send from; another one only if the
+ *				hints or FI_ETA_IFACE rule it out
+ *	a source address	that address; the wildcard address stays what it is
+ *	neither			each address of each interface, best first
+ *
+ * What is returned, given back as hints, returns itself.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "eta.h"
+
+/* What is asked for, once hints and arguments are put together. */
+struct query {
+	uint32_t version;
+	const struct fi_info *hints;
+	int family; /* AF_UNSPEC: either */
+	bool have_src, have_dest;
+	union fab_addr src, dest;
+	const char *domain, *fabric; /* names asked for; NULL: any */
+	const char *iface;           /* FI_ETA_IFACE */
+	struct eta_iface *ifaces;
+};
+
+/* ------------------------------------------------------------------------ understanding */
+
+static int take_hint(const void *addr, size_t len, int family, union fab_addr *out, bool *have)
+{
+	if (!addr)
+		return 0;
+	if (fab_addr_set(out, addr, len)) {
+		eta_info(CORE, "hints: not an IP address, or too short for one\n");
+		return -FI_EINVAL;
+	}
+	if (family != AF_UNSPEC && out->sa.sa_family != family) {
+		eta_info(CORE, "hints: an address is not of addr_format\n");
+		return -FI_ENODATA;
+	}
+	*have = true;
+	return 0;
+}
+
+static int take_hint_addrs(struct query *q)
+{
+	const struct fi_info *h = q->hints;
+	int ret;
+
+	if (!h)
+		return 0;
+	q->family = eta_addr_family(h->addr_format);
+	ret = take_hint(h->src_addr, h->src_addrlen, q->family, &q->src, &q->have_src);
+	if (ret)
+		return ret;
+	return take_hint(h->dest_addr, h->dest_addrlen, q->family, &q->dest, &q->have_dest);
+}
+
+/* A node or service takes the place of the address in the hints. */
+static int take_node(struct query *q, const char *node, const char *service, uint64_t flags)
+{
+	union fab_addr *addr = flags & FI_SOURCE ? &q->src : &q->dest;
+	bool *have = flags & FI_SOURCE ? &q->have_src : &q->have_dest;
+	bool other = flags & FI_SOURCE ? q->have_dest : q->have_src;
+	int family = q->family, ret;
+
+	if (!node && !service) {
+		if (!(flags & FI_SOURCE))
+			return 0;
+		eta_info(CORE, "FI_SOURCE, but neither node nor service\n");
+		return -FI_EINVAL;
+	}
+	if (family == AF_UNSPEC && other)
+		family = flags & FI_SOURCE ? q->dest.sa.sa_family : q->src.sa.sa_family;
+	ret = eta_addr_resolve(node, service, flags, family, addr);
+	if (!ret)
+		*have = true;
+	return ret;
+}
+
+static int query_init(struct query *q, const char *node, const char *service, uint64_t flags)
+{
+	const struct fi_info *h = q->hints;
+	int ret = take_hint_addrs(q);
+
+	if (!ret)
+		ret = take_node(q, node, service, flags);
+	if (ret)
+		return ret;
+	if (q->have_src && q->have_dest && q->src.sa.sa_family != q->dest.sa.sa_family) {
+		eta_info(CORE, "source and destination are of different families\n");
+		return -FI_ENODATA;
+	}
+	if (h && h->domain_attr)
+		q->domain = h->domain_attr->name;
+	if (h && h->fabric_attr)
+		q->fabric = h->fabric_attr->name;
+	q->iface = eta_param_string("iface");
+	return eta_iface_list(&q->ifaces);
+}
+
+/* --------------------------------------------------------------------------- one answer */
+
+static int info_set_addr(void **addr, size_t *len, const union fab_addr *from)
+{
+	void *copy = NULL;
+
+	if (from) {
+		copy = malloc(fab_addr_len(from));
+		if (!copy)
+			return -FI_ENOMEM;
+		memcpy(copy, from, fab_addr_len(from));
+	}
+	free(*addr);
+	*addr = copy;
+	*len = from ? fab_addr_len(from) : 0;
+	return 0;
+}
+
+int eta_info_set_src(struct fi_info *info, const union fab_addr *addr)
+{
+	return info_set_addr(&info->src_addr, &info->src_addrlen, addr);
+}
+
+int eta_info_set_dest(struct fi_info *info, const union fab_addr *addr)
+{
+	return info_set_addr(&info->dest_addr, &info->dest_addrlen, addr);
+}
+
+static int info_create(const struct query *q, const struct eta_iface *i, const union fab_addr *src,
+		       struct fi_info **out)
+{
+	struct fi_info *info = fi_allocinfo();
+
+	if (!info)
+		return -FI_ENOMEM;
+	eta_attr_fill(q->version, q->hints, info);
+	info->addr_format = eta_addr_format(src);
+	info->domain_attr->name = strdup(i->name);
+	info->fabric_attr->name = strdup(i->net);
+	if (!info->domain_attr->name || !info->fabric_attr->name || eta_info_set_src(info, src) ||
+	    eta_info_set_dest(info, q->have_dest ? &q->dest : NULL)) {
+		fi_freeinfo(info);
+		return -FI_ENOMEM;
+	}
+	*out = info;
+	return 0;
+}
+
+/* ------------------------------------------------------------------------- which addresses */
+
+/* FI_ETA_IFACE names an interface, or one of its addresses. */
+static bool is_chosen(const struct query *q, const struct eta_iface *i)
+{
+	union fab_addr addr;
+
+	if (!q->iface || !strcmp(q->iface, i->name))
+		return true;
+	return eta_addr_parse(q->iface, &addr) && eta_addr_same_host(&addr, &i->addr);
+}
+
+static bool names_match(const struct query *q, const struct eta_iface *i)
+{
+	return (!q->domain || !strcmp(q->domain, i->name)) &&
+	       (!q->fabric || !strcmp(q->fabric, i->net));
+}
+
+static bool is_wanted(const struct query *q, const struct eta_iface *i, int family)
+{
+	/* a cable may be plugged in later, if that is the interface that is meant */
+	if (!i->has_link && !q->iface && !q->domain)
+		return false;
+	return (family == AF_UNSPEC || i->addr.sa.sa_family == family) && is_chosen(q, i) &&
+	       names_match(q, i);
+}
+
+static const struct eta_iface *first_wanted(const struct query *q, int family)
+{
+	const struct eta_iface *i = q->ifaces;
+
+	while (i && !is_wanted(q, i, family))
+		i = i->next;
+	return i;
+}
+
+static int no_interface(void)
+{
+	eta_info(CORE, "no interface is up that hints and FI_ETA_IFACE allow\n");
+	return -FI_ENODATA;
+}
+
+/* The application's own choice, so FI_ETA_IFACE does not count. */
+static int answer_source(const struct query *q, struct fi_info **info)
+{
+	const struct eta_iface *i;
+
+	if (eta_addr_is_any(&q->src)) {
+		i = first_wanted(q, q->src.sa.sa_family);
+		return i ? info_create(q, i, &q->src, info) : no_interface();
+	}
+	i = eta_iface_of(q->ifaces, &q->src);
+	if (!i || !names_match(q, i)) {
+		eta_info(CORE, "the source address is not one of this host, or not of the domain "
+			       "or fabric that the hints name\n");
+		return -FI_ENODATA;
+	}
+	return info_create(q, i, &q->src, info);
+}
+
+static int answer_destination(const struct query *q, struct fi_info **info)
+{
+	int family = q->dest.sa.sa_family, ret;
+	const struct eta_iface *i;
+	union fab_addr src;
+
+	ret = eta_addr_route(&q->dest, &src);
+	if (ret) {
+		eta_info(CORE, "no route to the destination: %s\n", fi_strerror(-ret));
+		return -FI_ENODATA;
+	}
+	i = eta_iface_of(q->ifaces, &src);
+	if (i && is_chosen(q, i) && names_match(q, i))
+		return info_create(q, i, &src, info);
+	i = first_wanted(q, family);
+	return i ? info_create(q, i, &i->addr, info) : no_interface();
+}
+
+static int answer_all(const struct query *q, struct fi_info **info)
+{
+	struct fi_info **tail = info;
+
+	for (const struct eta_iface *i = q->ifaces; i; i = i->next) {
+		int ret;
+
+		if (!is_wanted(q, i, q->family))
+			continue;
+		ret = info_create(q, i, &i->addr, tail);
+		if (ret) {
+			fi_freeinfo(*info);
+			*info = NULL;
+			return ret;
+		}
+		tail = &(*tail)->next;
+	}
+	return *info ? 0 : no_interface();
+}
+
+static int answer(const struct query *q, struct fi_info **info)
+{
+	if (q->have_src)
+		return answer_source(q, info);
+	if (q->have_dest)
+		return answer_destination(q, info);
+	return answer_all(q, info);
+}
+
+int eta_getinfo(uint32_t version, const char *node, const char *service, uint64_t flags,
+		const struct fi_info *hints, struct fi_info **info)
+{
+	struct query q = { .version = version, .hints = hints };
+	struct fi_info *found = NULL;
+	int ret;
+
+	/*
+	 * ofi_rxm asks in this way for providers to put itself on top of. libfabric lists such a
+	 * stack before the provider itself, so that it would be taken for eta's own RDM endpoint.
+	 */
+	if (flags & ETA_CORE_PROV_ONLY)
+		return -FI_ENODATA;
+	ret = eta_attr_check(version, hints);
+	if (ret)
+		return ret;
+	ret = query_init(&q, node, service, flags);
+	if (!ret)
+		ret = answer(&q, &found);
+	eta_iface_free(q.ifaces);
+	if (!ret)
+		*info = found;
+	return ret;
+}
