@@ -207,6 +207,15 @@ static int accept_post(struct ppe_dti *l, struct ppe_dti *d, uint64_t timeout_ns
 	return err;
 }
 
+/* What the child has not been told itself. */
+static void options_inherit(struct ppe_dti *d, const struct ppe_dti *l)
+{
+	for (int i = 0; i < FAB_OPTIONS; i++)
+		if (l->option_set & ~d->option_set & (1u << i))
+			d->option[i] = l->option[i];
+	d->option_set |= l->option_set;
+}
+
 int ppe_dti_accept(struct ppe_dti *l, struct ppe_dti *d, uint64_t timeout_ns, uint64_t user_tag)
 {
 	struct ppe_ual *ual = l->ual;
@@ -225,8 +234,7 @@ int ppe_dti_accept(struct ppe_dti *l, struct ppe_dti *d, uint64_t timeout_ns, ui
 	d->cm_tag = user_tag;
 	d->acc_evq = l->rx_evq;
 	d->acc_evq->bound++;
-	d->option_set |= l->option_set;
-	memcpy(d->option, l->option, sizeof(d->option));
+	options_inherit(d, l);
 	list_add_tail(&l->accepts, &d->accepts);
 	return control_leave_run(ual, 0);
 }

@@ -101,6 +101,10 @@ static void dti_reset(struct ppe_dti *d)
 	d->sq_mask = keep.sq_mask;
 	d->rq_mask = keep.rq_mask;
 	list_init(&d->active);
+	for (int i = 0; i < STALL_PLACES; i++) {
+		list_init(&d->stall[i].link);
+		d->stall[i].dti = d;
+	}
 	list_init(&d->pool_wait);
 	list_init(&d->accepts);
 	list_init(&d->requests);
@@ -135,6 +139,7 @@ static int dti_create(struct ppe_ual *ual, const struct ppe_dti_attr *a, struct 
 	d->service = a->service;
 	d->flags = a->flags;
 	d->cookie = a->cookie;
+	d->context = a->context;
 	err = rings_place(d, slots_round(a->sq_slots), slots_round(a->rq_slots));
 	if (!err)
 		err = message_room(d);
@@ -205,7 +210,8 @@ unsigned queue_peek(struct queue_view q, uint32_t ahead, struct wr_copy *out)
 	uint32_t at = head & q.mask;
 	unsigned n;
 
-	if (ready <= ahead)
+	/* more than the ring holds is no count of requests */
+	if (ready <= ahead || ready > q.mask + 1)
 		return 0;
 	out->s[0] = q.ring[at];
 	n = out->s[0].wr.nslots;
@@ -322,6 +328,7 @@ void dti_event(struct ppe_dti *d, struct ppe_evq *q, enum ppe_event_type type, u
 	struct ppe_event ev = {
 		.user_tag = tag,
 		.cookie = d->cookie,
+		.context = d->context,
 		.len = len,
 		.dti = d->handle,
 		.type = type,
@@ -467,6 +474,8 @@ static void dti_free(struct ppe_dti *d)
 {
 	assert(!list_linked(&d->accepts) && !d->parent);
 	list_del(&d->active);
+	for (int i = 0; i < STALL_PLACES; i++)
+		list_del(&d->stall[i].link);
 	list_del(&d->pool_wait);
 	if (d->acc_evq)
 		d->acc_evq->bound--;
@@ -482,10 +491,15 @@ static void dti_free(struct ppe_dti *d)
 	object_give(d);
 }
 
+bool dti_tell_setup(struct ppe_dti *d)
+{
+	return tell_accept(d) && tell(d, PEND_CONNECT, d->cm_evq, PPE_EV_CONNECT, d->cm_status);
+}
+
 void dti_run(struct ppe_dti *d)
 {
 	assert(turn_held(d->ual));
-	if (!tell_accept(d) || !tell(d, PEND_CONNECT, d->cm_evq, PPE_EV_CONNECT, d->cm_status))
+	if (!dti_tell_setup(d))
 		return;
 	if (d->state != DTI_DEAD && !(d->pending & PEND_FLUSH)) {
 		if (d->service == PPE_STREAM)
@@ -494,9 +508,8 @@ void dti_run(struct ppe_dti *d)
 			message_run(d);
 		return;
 	}
-	if (d->service == PPE_STREAM && d->anon_head)
-		stream_run(d); /* what came before the end is still received */
-	if (list_linked(&d->active) || !flush_all(d))
+	/* what came before the end is still received */
+	if ((d->service == PPE_STREAM && !stream_serve_anon(d)) || !flush_all(d))
 		return;
 	if (!tell(d, PEND_CLOSED, d->cm_evq, PPE_EV_CLOSED, d->closed_status))
 		return;
@@ -571,8 +584,6 @@ static void dti_close(struct ppe_dti *d, bool discard)
 	d->state = DTI_DEAD;
 	d->error = -ECANCELED;
 	d->rx_eof = false;
-	/* out of whatever list it stands in, and through its end */
-	list_del(&d->active);
 	dti_run(d);
 }
 

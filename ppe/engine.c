@@ -52,7 +52,7 @@ static void bell_evq(struct ppe_ual *ual, uint32_t number)
 	if (!q)
 		return;
 	atomic_exchange_explicit(&q->rung, 0, memory_order_seq_cst);
-	list_splice_tail(&ual->active, &q->stalled);
+	evq_resume(q);
 }
 
 void turn_take_doorbells(struct ppe_ual *ual)
@@ -112,6 +112,8 @@ void turn_run(struct ppe_ual *ual, enum turn_kind kind)
 
 	assert(turn_held(ual));
 	count_turn(ual, kind);
+	if (atomic_load_explicit(&ual->work_left, memory_order_relaxed))
+		atomic_store(&ual->work_left, 0);
 	turn_take_doorbells(ual);
 	run_active(ual);
 	fabric->flush(fab); /* what was posted goes out before we look for what came in */

@@ -141,7 +141,7 @@ struct ppe_evq {
 	uint32_t seq;
 	uint32_t bound;           /* DTI queues that report here */
 	struct list dirty;        /* in ual->dirty_evqs: written, not published */
-	struct list stalled;      /* DTIs that wait for a slot */
+	struct list stalled;      /* struct stall: DTIs that wait for a slot */
 	uint32_t flushed_in_time; /* doorbells answered soon, since the last late one */
 
 	/* both sides', by atomics */
@@ -156,7 +156,6 @@ struct ppe_evq {
 	/* consumer's */
 	_Alignas(PPE_CACHE_LINE) futex_t lock; /* taken when PPE_LOCKED */
 	futex_t wait_lock;                     /* one waiter at a time */
-	_Atomic uint32_t holes;                /* events in the ring that were taken out of order */
 	_Atomic uint32_t reads;                /* non-empty ones */
 	_Atomic uint32_t fd_mode_polls;        /* empty polls until it counts as polling again */
 	_Atomic uint64_t busy_since;           /* ticks: trylock has failed since */
@@ -167,6 +166,7 @@ struct ppe_evq {
 
 /* A slot for one event that will certainly come. false: none; the caller stalls. */
 bool evq_reserve(struct ppe_evq *q);
+/* It will not come: whoever waits for a slot may have this one. */
 void evq_unreserve(struct ppe_evq *q);
 /* Fills a reserved slot. */
 void evq_post(struct ppe_evq *q, const struct ppe_event *ev);
@@ -174,6 +174,8 @@ void evq_post(struct ppe_evq *q, const struct ppe_event *ev);
 void evq_publish(struct ppe_evq *q);
 /* Runs @d again when @q has room. */
 void evq_stall(struct ppe_evq *q, struct ppe_dti *d);
+/* Runs again all that stalled for want of room in @q. */
+void evq_resume(struct ppe_evq *q);
 /* Anything to take? Any thread. */
 bool evq_has_events(struct ppe_evq *q);
 void evq_free(struct ppe_evq *q);
@@ -218,6 +220,13 @@ struct anon_buf {
 #define PEND_FLUSH 0x08   /* closed by the application: end what was posted, then free */
 #define PEND_DISCARD 0x10 /* ... without events */
 
+/* A DTI that waits for a slot in an event queue: its place in that queue's list. */
+struct stall {
+	struct list link;
+	struct ppe_dti *dti;
+};
+enum stall_place { STALL_TX, STALL_RX, STALL_CM, STALL_PLACES };
+
 struct ppe_dti {
 	/* posters' */
 	struct ppe_ual *ual;
@@ -233,11 +242,14 @@ struct ppe_dti {
 	uint8_t state, pending;
 	bool in_use, rx_eof, rx_shut, stopped_rx;
 	bool tx_shut; /* stream: FIN was sent; message: to be sent behind the last send */
-	uint8_t rx_target;
+	uint8_t rx_target, rx_slots; /* what rx_next named; slots and tag of that receive */
 	int32_t error;
+	uint64_t rx_tag;
 	struct ppe_evq *tx_evq, *rx_evq, *cm_evq;
+	uint64_t context;
 	uint64_t cookie;
-	struct list active; /* in ual->active, or in an event queue's stalled list */
+	struct list active; /* in ual->active */
+	struct stall stall[STALL_PLACES];
 	struct list pool_wait;
 
 	union {
@@ -295,6 +307,9 @@ void dti_activate(struct ppe_dti *d);
 void dti_run(struct ppe_dti *d);
 /* The connection is gone: what was posted ends with @error. */
 void dti_die(struct ppe_dti *d, int error);
+/* The outcome of a connect or accept, before anything that happens on the connection. False: no
+ * event slot yet; dti_run() will go on. */
+bool dti_tell_setup(struct ppe_dti *d);
 void dti_starved(struct ppe_dti *d);
 void dti_destroy_all(struct ppe_ual *ual);
 /* An event of @d, in a slot that was reserved in @q. */
@@ -346,6 +361,8 @@ unsigned iov_trim(struct iovec *iov, unsigned n, size_t len);
 extern const struct fab_stream_user stream_user;
 extern const struct fab_listen_user stream_listen_user;
 void stream_run(struct ppe_dti *d);
+/* Receives are served from what came before them. False: no event slot. */
+bool stream_serve_anon(struct ppe_dti *d);
 void stream_drop_anon(struct ppe_dti *d);
 
 /* message.c */
@@ -374,6 +391,13 @@ struct tx_op {
 };
 #define TX_BATCH 128
 
+/* Heuristics' words: several readers may write them, and any of the values will do. */
+#define get_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
+#define set_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
+
+/* A poll this recent: somebody is polling. The thread need not lead, and as a guard may back off. */
+#define PPE_POLLING_US 200
+
 enum slot { SLOT_NONE, SLOT_THREAD, SLOT_WAITER };
 enum thread_state { THREAD_NONE, THREAD_GUARD, THREAD_LEAD, THREAD_DEEP };
 enum turn_kind { TURN_POLL, TURN_WAIT, TURN_THREAD, TURN_POST };
@@ -388,12 +412,15 @@ struct ppe_ual {
 	_Alignas(PPE_CACHE_LINE) _Atomic uint32_t slot;  /* who may sleep in the fabric */
 	_Alignas(PPE_CACHE_LINE) _Atomic uint32_t epoch; /* turns by non-blocking pollers */
 	_Atomic uint64_t last_poll;                      /* ticks of the latest */
+	_Atomic uint64_t recall_since; /* ticks, and posts since: see post.c */
+	_Atomic uint32_t recall_posts;
 	_Alignas(PPE_CACHE_LINE) futex_t t_word;         /* hand-over to the thread */
 	_Atomic uint32_t t_state;                        /* enum thread_state */
 	_Atomic uint32_t t_cpu;                          /* the thread's processor + 1 */
 	_Alignas(PPE_CACHE_LINE) futex_t any_seq;        /* followers on several queues */
 	_Atomic uint32_t followers; /* queues armed in another way than ARMED_LEADER, and signals */
 	_Atomic uint32_t bells_head;  /* copy of bells.head, for sleepers' re-check */
+	_Atomic uint32_t work_left;   /* a turn ended with active DTIs: sleepers' re-check too */
 	_Atomic uint64_t sleep_until; /* when the slot's holder wakes by itself, ns; 0: awake */
 	struct ppe_doorbells bells;
 
@@ -477,8 +504,8 @@ int owner_sleep(struct ppe_ual *ual, uint64_t until);
 void owner_wake(struct ppe_evq *q);
 /* Disarms after waking: keeps ual->followers right. Returns how it was armed. */
 enum armed owner_disarm(struct ppe_evq *q);
-/* Doorbells that nobody has taken yet. */
-bool owner_bells_pending(struct ppe_ual *ual);
+/* Doorbells that nobody has taken yet, or DTIs that a turn has left to the next. */
+bool owner_work_pending(struct ppe_ual *ual);
 
 /* First connection: start the engine's thread, if the placement has one. 0 or -errno. */
 int thread_start(struct ppe_ual *ual);

@@ -157,17 +157,27 @@ bool evq_reserve(struct ppe_evq *q)
 	return true;
 }
 
+void evq_resume(struct ppe_evq *q)
+{
+	struct list *node;
+
+	while ((node = list_pop(&q->stalled)))
+		dti_activate(list_entry(node, struct stall, link)->dti);
+}
+
 void evq_unreserve(struct ppe_evq *q)
 {
 	assert(q->reserved);
 	q->reserved--;
+	evq_resume(q);
 }
 
 void evq_post(struct ppe_evq *q, const struct ppe_event *ev)
 {
 	struct ppe_event *slot = &q->ring[q->tail++ & (q->size - 1)];
 
-	evq_unreserve(q);
+	assert(q->reserved);
+	q->reserved--;
 	*slot = *ev;
 	slot->seq = q->seq++;
 	count(q->ual, events, 1);
@@ -182,16 +192,24 @@ void evq_publish(struct ppe_evq *q)
 	owner_wake(q);
 }
 
+/* A DTI may wait for room in several queues, and any of them sets it going. */
+static struct stall *stall_of(struct ppe_dti *d, const struct ppe_evq *q)
+{
+	return &d->stall[q == d->tx_evq ? STALL_TX : q == d->rx_evq ? STALL_RX : STALL_CM];
+}
+
 void evq_stall(struct ppe_evq *q, struct ppe_dti *d)
 {
+	struct stall *s = stall_of(d, q);
+
 	count(q->ual, evq_stalls, 1);
-	list_del(&d->active);
-	list_add_tail(&q->stalled, &d->active);
+	list_del(&s->link);
+	list_add_tail(&q->stalled, &s->link);
 	atomic_exchange_explicit(&q->want_room, 1, memory_order_seq_cst);
 	/* pairs with the exchange in evq_advance(): either it sees want_room, or we its head */
 	q->head_seen = atomic_load_explicit(&q->idx->head, memory_order_seq_cst);
 	if (evq_free_slots(q) && atomic_exchange(&q->want_room, 0))
-		list_splice_tail(&q->ual->active, &q->stalled);
+		evq_resume(q);
 }
 
 /* -------------------------------------------------------- the consumer's side */
@@ -215,11 +233,14 @@ bool evq_has_events(struct ppe_evq *q)
 
 uint32_t ppe_evq_count(struct ppe_evq *q)
 {
-	uint32_t head = atomic_load_explicit(&q->idx->head, memory_order_acquire);
-	uint32_t tail = atomic_load_explicit(&q->idx->tail, memory_order_acquire);
-	uint32_t holes = atomic_load_explicit(&q->holes, memory_order_acquire);
+	uint32_t head, tail;
 
-	return tail - head > holes ? tail - head - holes : 0;
+	if (!ual_alive(q->ual))
+		return 0;
+	/* in this order: the other way, a head that moved on could seem to be ahead */
+	head = atomic_load_explicit(&q->idx->head, memory_order_acquire);
+	tail = atomic_load_explicit(&q->idx->tail, memory_order_acquire);
+	return tail - head;
 }
 
 /* Room that the engine waits for is announced like a post. */
@@ -234,21 +255,18 @@ static void evq_advance(struct ppe_evq *q, uint32_t head)
 		q->ual->fabric.stream->kick(q->ual->fabric.fab);
 }
 
-/* Moves the head over holes; returns it. */
-static uint32_t evq_skip_holes(struct ppe_evq *q, uint32_t head, uint32_t tail)
+static struct ppe_event *evq_slot(struct ppe_evq *q, uint32_t i)
 {
-	while (head != tail && q->ring[head & (q->size - 1)].type == PPE_EV_NONE) {
-		atomic_fetch_sub(&q->holes, 1);
-		head++;
-	}
-	return head;
+	return &q->ring[i & (q->size - 1)];
 }
 
 int ppe_evq_take(struct ppe_evq *q, struct ppe_event *ev, int max)
 {
 	uint32_t head, tail;
-	int n = 0;
+	int n;
 
+	if (!ual_alive(q->ual))
+		return -EOWNERDEAD;
 	/* an empty queue is only looked at */
 	if (atomic_load_explicit(&q->idx->tail, memory_order_relaxed) ==
 	    atomic_load_explicit(&q->idx->head, memory_order_relaxed))
@@ -256,37 +274,30 @@ int ppe_evq_take(struct ppe_evq *q, struct ppe_event *ev, int max)
 	evq_lock(q);
 	head = atomic_load_explicit(&q->idx->head, memory_order_relaxed);
 	tail = head + ppe_spsc_count(q->idx);
-	for (; head != tail && n < max; head++) {
-		const struct ppe_event *slot = &q->ring[head & (q->size - 1)];
-
-		if (slot->type == PPE_EV_NONE)
-			atomic_fetch_sub(&q->holes, 1);
-		else
-			ev[n++] = *slot;
-	}
-	if (head != atomic_load_explicit(&q->idx->head, memory_order_relaxed))
+	for (n = 0; head != tail && n < max; n++)
+		ev[n] = *evq_slot(q, head++);
+	if (n > 0)
 		evq_advance(q, head);
 	evq_unlock(q);
 	return n;
 }
 
-/* The oldest event with this tag becomes a hole. */
+/*
+ * The oldest event with this tag. Those before it move up by one: what is published belongs to the
+ * consumer, and a hole would keep its slot from the engine until all before it are taken.
+ */
 static bool evq_extract(struct ppe_evq *q, uint64_t tag, struct ppe_event *ev)
 {
 	uint32_t head = atomic_load_explicit(&q->idx->head, memory_order_relaxed);
 	uint32_t tail = head + ppe_spsc_count(q->idx), i;
 
 	for (i = head; i != tail; i++) {
-		struct ppe_event *slot = &q->ring[i & (q->size - 1)];
-
-		if (slot->type == PPE_EV_NONE || slot->user_tag != tag)
+		if (evq_slot(q, i)->user_tag != tag)
 			continue;
-		*ev = *slot;
-		slot->type = PPE_EV_NONE;
-		atomic_fetch_add(&q->holes, 1);
-		i = evq_skip_holes(q, head, tail);
-		if (i != head)
-			evq_advance(q, i);
+		*ev = *evq_slot(q, i);
+		for (; i != head; i--)
+			*evq_slot(q, i) = *evq_slot(q, i - 1);
+		evq_advance(q, head + 1);
 		return true;
 	}
 	return false;
@@ -316,23 +327,18 @@ int ppe_evq_take_tag(struct ppe_evq *q, uint64_t tag, struct ppe_event *ev)
 
 void ppe_evq_purge(struct ppe_evq *q, uint64_t cookie)
 {
-	uint32_t head, tail;
+	uint32_t head, keep, i;
 
 	if (!ual_alive(q->ual))
 		return;
 	evq_lock(q);
 	head = atomic_load_explicit(&q->idx->head, memory_order_relaxed);
-	tail = head + ppe_spsc_count(q->idx);
-	for (uint32_t i = head; i != tail; i++) {
-		struct ppe_event *slot = &q->ring[i & (q->size - 1)];
-
-		if (slot->type == PPE_EV_NONE || slot->cookie != cookie)
-			continue;
-		slot->type = PPE_EV_NONE;
-		atomic_fetch_add(&q->holes, 1);
-	}
-	tail = evq_skip_holes(q, head, tail);
-	if (tail != head)
-		evq_advance(q, tail);
+	/* from the youngest on, those that stay move up */
+	keep = i = head + ppe_spsc_count(q->idx);
+	while (i-- != head)
+		if (evq_slot(q, i)->cookie != cookie)
+			*evq_slot(q, --keep) = *evq_slot(q, i);
+	if (keep != head)
+		evq_advance(q, keep);
 	evq_unlock(q);
 }

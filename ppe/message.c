@@ -289,7 +289,10 @@ static void message_connected(void *user, int err, const void *pdata, size_t len
 	}
 	d->state = DTI_CONNECTED;
 	d->ual->fabric.msg->conn_addr(d->mconn, &d->local, &d->peer);
-	d->ual->fabric.msg->rx_want(d->mconn);
+	if (dti_tell_setup(d))
+		d->ual->fabric.msg->rx_want(d->mconn);
+	else
+		d->stopped_rx = true;
 	dti_activate(d);
 }
 

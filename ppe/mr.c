@@ -119,6 +119,9 @@ static int region_enter(struct mr_table *t, const void *addr, size_t len, unsign
 	e->access = access;
 	e->ptag = ptag;
 	e->live = true;
+	/* never 0, so that no handle is */
+	if (!e->generation)
+		e->generation = 1;
 	*mr = (struct ppe_mr){.region = handle_make(number, e->generation), .ptag = ptag};
 	return 0;
 }

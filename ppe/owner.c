@@ -32,10 +32,6 @@
 #define READS_PER_TURN 16   /* non-empty reads between two turns */
 #define FD_MODE_POLLS 100   /* empty polls after which a program that armed is polling again */
 
-/* Heuristics' words: several readers may write them, and any of the values will do. */
-#define get_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
-#define set_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
-
 /* ----------------------------------------------------------------------- the turn */
 
 static _Thread_local char self;
@@ -82,21 +78,37 @@ static void deadline_kick(struct ppe_ual *ual)
 		ual->fabric.stream->kick(ual->fabric.fab);
 }
 
+/*
+ * DTIs may become active when nobody runs them any more in this turn: a write failed, a buffer came
+ * free. Like a doorbell: say so, then look for a sleeper.
+ */
+static void leave_work(struct ppe_ual *ual)
+{
+	atomic_exchange(&ual->work_left, 1);
+	if (atomic_load(&ual->slot))
+		ual->fabric.stream->kick(ual->fabric.fab);
+}
+
 void turn_unlock(struct ppe_ual *ual)
 {
 	int state = ual->cancel_state, ignored;
+	bool left;
 
 	assert(turn_held(ual));
 	turn_publish(ual);
+	left = !list_empty(&ual->active);
 	atomic_store_explicit(&ual->turn_owner, NULL, memory_order_relaxed);
 	mutex_unlock(&ual->turn);
+	if (left)
+		leave_work(ual);
 	deadline_kick(ual);
 	pthread_setcancelstate(state, &ignored);
 }
 
-bool owner_bells_pending(struct ppe_ual *ual)
+bool owner_work_pending(struct ppe_ual *ual)
 {
-	return ppe_doorbells_pending(&ual->bells, atomic_load(&ual->bells_head));
+	return atomic_load(&ual->work_left) ||
+	       ppe_doorbells_pending(&ual->bells, atomic_load(&ual->bells_head));
 }
 
 /* ------------------------------------------------------------------ arms and wakes */
@@ -269,6 +281,13 @@ static void owner_was_here(struct ppe_ual *ual)
 	set_relaxed(&ual->last_poll, clock_ticks());
 }
 
+/* Who finds events at each read runs few turns, and polls all the same. */
+static void owner_took(struct ppe_evq *q)
+{
+	if (q->ual->placement == PPE_ADAPTIVE && !get_relaxed(&q->fd_mode_polls))
+		owner_was_here(q->ual);
+}
+
 static void owner_poll(struct ppe_evq *q)
 {
 	struct ppe_ual *ual = q->ual;
@@ -296,8 +315,10 @@ int ppe_evq_read(struct ppe_evq *q, struct ppe_event *ev, int max)
 		uint32_t reads = get_relaxed(&q->reads) + 1;
 
 		set_relaxed(&q->reads, reads);
-		if (reads % READS_PER_TURN)
+		if (reads % READS_PER_TURN) {
+			owner_took(q);
 			return n;
+		}
 	}
 	owner_poll(q);
 	return n ? n : ppe_evq_take(q, ev, max);
@@ -400,7 +421,7 @@ static int wait_lead(const struct wait_set *w)
 		set_disarm(w);
 		return -EAGAIN;
 	}
-	if (!owner_bells_pending(ual) && !set_has_news(w))
+	if (!owner_work_pending(ual) && !set_has_news(w))
 		err = owner_sleep(ual, w->deadline);
 	/* in this order: an event posted between would kick a slot that is somebody else's */
 	set_disarm(w);
@@ -453,9 +474,11 @@ static bool may_lead(struct ppe_ual *ual)
 	return atomic_load(&ual->t_state) == THREAD_NONE || !atomic_load(&ual->followers);
 }
 
-static void wait_turn(struct ppe_ual *ual)
+static void wait_turn(struct ppe_evq *q)
 {
-	if (ual->placement != PPE_DEDICATED && turn_trylock(ual)) {
+	struct ppe_ual *ual = q->ual;
+
+	if (ual->placement != PPE_DEDICATED && poll_trylock(q)) {
 		turn_run(ual, TURN_WAIT);
 		turn_unlock(ual);
 	}
@@ -471,7 +494,7 @@ static bool wait_spin(const struct wait_set *w)
 		return false;
 	start = clock_ticks();
 	do {
-		wait_turn(w->ual);
+		wait_turn(w->evqs[0]);
 		if (set_has_news(w))
 			return true;
 		cpu_relax();
@@ -503,7 +526,7 @@ static int wait_loop(const struct wait_set *w)
 			return 0;
 		if (set_interrupted(w))
 			return -EINTR;
-		wait_turn(w->ual);
+		wait_turn(w->evqs[0]);
 		if (set_has_news(w) || wait_spin(w))
 			continue;
 		if (!set_time_left(w))
@@ -538,7 +561,7 @@ static void set_unlock(const struct wait_set *w)
 int ppe_evq_wait(struct ppe_evq *const *evqs, unsigned n, int64_t timeout_ns)
 {
 	struct wait_set w = {.evqs = evqs, .n = n, .deadline = UINT64_MAX};
-	int err;
+	int err, cancel;
 
 	if (!n)
 		return -EINVAL;
@@ -551,11 +574,14 @@ int ppe_evq_wait(struct ppe_evq *const *evqs, unsigned n, int64_t timeout_ns)
 	if (timeout_ns >= 0)
 		w.deadline = timer_now_ns() + timeout_ns;
 
+	/* a waiter that vanished would take the slot with it */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	err = set_lock(&w);
-	if (err)
-		return err;
-	err = wait_loop(&w);
-	set_unlock(&w);
+	if (!err) {
+		err = wait_loop(&w);
+		set_unlock(&w);
+	}
+	pthread_setcancelstate(cancel, &cancel);
 	return err;
 }
 
@@ -641,11 +667,13 @@ int ppe_evq_arm(struct ppe_evq *q)
 	if (err)
 		return err;
 	if (ual->placement == PPE_INLINE)
-		wait_turn(ual);
+		wait_turn(q);
 	evq_drain_fd(q);
 	set_relaxed(&q->fd_mode_polls, FD_MODE_POLLS);
 	owner_arm(q, ARMED_FD);
-	if (evq_has_events(q) || atomic_exchange(&q->interrupted, 0)) {
+	/* without a thread, nobody would do what is left to do while the program sleeps */
+	if (evq_has_events(q) || atomic_exchange(&q->interrupted, 0) ||
+	    (ual->placement == PPE_INLINE && owner_work_pending(ual))) {
 		owner_disarm(q);
 		return -EAGAIN;
 	}

@@ -9,6 +9,8 @@
  *    they transmit themselves.
  *  - Somebody sleeps in the fabric: the poster transmits itself, which costs less than a wake; if it
  *    cannot have the turn, it kicks. It never returns having done neither.
+ *    When that is the engine's thread, and the application polls again, many such posts in a short
+ *    time pay for one wake: the thread then sees the polls and goes back to guarding.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,6 +19,8 @@
 
 #define UNSENT_SLOTS 64 /* so many posted and not yet sent: transmit, whoever polls */
 #define UNSENT_BYTES (256 * 1024)
+#define RECALL_POSTS 16 /* that transmitted themselves while the thread slept in the fabric ... */
+#define RECALL_US 1000  /* ... within this time */
 
 unsigned ppe_post_slots(const struct ppe_post *p)
 {
@@ -117,6 +121,29 @@ static void transmit(struct ppe_dti *d)
 		ual->fabric.stream->kick(ual->fabric.fab);
 }
 
+/*
+ * After a pause the thread sleeps in the fabric, and what arrives wakes it to see that the application
+ * polls again. If nothing arrives, this does. Several threads may count at once: a heuristic.
+ */
+static void recall_thread(struct ppe_ual *ual)
+{
+	uint64_t now = clock_ticks();
+	uint32_t posts;
+
+	if (atomic_load_explicit(&ual->slot, memory_order_relaxed) != SLOT_THREAD ||
+	    atomic_load_explicit(&ual->followers, memory_order_relaxed) ||
+	    clock_age(now, get_relaxed(&ual->last_poll)) > clock_us(PPE_POLLING_US))
+		return;
+	if (clock_age(now, get_relaxed(&ual->recall_since)) > clock_us(RECALL_US)) {
+		set_relaxed(&ual->recall_since, now);
+		set_relaxed(&ual->recall_posts, 0);
+	}
+	posts = get_relaxed(&ual->recall_posts) + 1;
+	set_relaxed(&ual->recall_posts, posts % RECALL_POSTS);
+	if (posts == RECALL_POSTS)
+		ual->fabric.stream->kick(ual->fabric.fab);
+}
+
 static bool is_eager(struct ppe_dti *d)
 {
 	_Atomic int32_t *eager = &d->tx_evq->eager;
@@ -157,10 +184,12 @@ static void ring(struct ppe_dti *d, const struct ppe_post *p, uint32_t bytes)
 	if (p->flags & PPE_POST_MORE)
 		return;
 	/* after the doorbell: a sleeper takes the slot before it looks at the doorbells */
-	if (atomic_load_explicit(&ual->slot, memory_order_seq_cst))
+	if (atomic_load_explicit(&ual->slot, memory_order_seq_cst)) {
 		transmit(d);
-	else if (ual->placement == PPE_ADAPTIVE && (much || is_eager(d)))
+		recall_thread(ual);
+	} else if (ual->placement == PPE_ADAPTIVE && (much || is_eager(d))) {
 		transmit(d);
+	}
 }
 
 static int post_tx(struct ppe_dti *d, uint8_t op, const struct ppe_post *p)

@@ -329,8 +329,7 @@ static size_t anon_copy(struct ppe_dti *d, const struct iovec *iov, int n)
 	return done;
 }
 
-/* Receives are served from what came before them. False: no event slot. */
-static bool anon_serve(struct ppe_dti *d)
+bool stream_serve_anon(struct ppe_dti *d)
 {
 	while (d->anon_head) {
 		struct iovec iov[PPE_SGE_MAX];
@@ -400,13 +399,9 @@ static void anon_landed(struct ppe_dti *d, size_t n)
 /* @n bytes are where rx_next said. */
 static void rx_landed(struct ppe_dti *d, size_t n)
 {
-	struct wr_copy c;
-	unsigned slots;
-
 	switch (d->rx_target) {
 	case RX_RECV:
-		slots = queue_peek(dti_rq(d), 0, &c);
-		rx_finish(d, c.s[0].wr.user_tag, slots, 0, n);
+		rx_finish(d, d->rx_tag, d->rx_slots, 0, n);
 		break;
 	case RX_ANON:
 		anon_landed(d, n);
@@ -450,17 +445,23 @@ static int stream_rx_next(void *user, size_t n, struct iovec *iov, int max)
 		iov[0] = (struct iovec){d->ual->sink, SINK_BYTES};
 		return 1;
 	}
-	if (!anon_serve(d))
+	if (!stream_serve_anon(d)) {
+		d->stopped_rx = true;
 		return 0;
+	}
 	if (d->anon_head) {
 		entries = -ENOENT;
 	} else {
 		entries = rx_head(d, &c, &slots, iov);
-		if (entries == -EAGAIN)
+		if (entries == -EAGAIN) {
+			d->stopped_rx = true;
 			return 0;
+		}
 	}
 	if (entries > 0) {
 		d->rx_target = RX_RECV;
+		d->rx_tag = c.s[0].wr.user_tag;
+		d->rx_slots = slots;
 		return entries;
 	}
 	entries = anon_next(d, iov);
@@ -470,15 +471,12 @@ static int stream_rx_next(void *user, size_t n, struct iovec *iov, int max)
 static int stream_rx_fault(void *user, int err)
 {
 	struct ppe_dti *d = user;
-	struct wr_copy c;
-	unsigned slots;
 
 	if (d->rx_target != RX_RECV)
 		return err;
 	d->rx_target = RX_NOWHERE;
-	slots = queue_peek(dti_rq(d), 0, &c);
 	wr_reject(d->ual, err);
-	rx_finish(d, c.s[0].wr.user_tag, slots, err, 0);
+	rx_finish(d, d->rx_tag, d->rx_slots, err, 0);
 	return 0;
 }
 
@@ -513,7 +511,10 @@ static void stream_up(struct ppe_dti *d)
 	d->state = DTI_CONNECTED;
 	dti_options_apply(d);
 	d->ual->fabric.stream->conn_addr(d->conn, &d->local, &d->peer);
-	d->ual->fabric.stream->rx_want(d->conn);
+	if (dti_tell_setup(d))
+		d->ual->fabric.stream->rx_want(d->conn);
+	else
+		d->stopped_rx = true;
 	dti_activate(d);
 }
 
@@ -599,7 +600,7 @@ static void rx_end(struct ppe_dti *d)
 
 static void run_rx(struct ppe_dti *d)
 {
-	if (!anon_serve(d))
+	if (!stream_serve_anon(d))
 		return;
 	if (d->anon_head)
 		return; /* and no receive: still starved */
@@ -646,9 +647,6 @@ void stream_run(struct ppe_dti *d)
 		if (ppe_spsc_count(&d->sh->sq))
 			d->ual->fabric.stream->tx_want(d->conn);
 		run_rx(d);
-		break;
-	case DTI_DEAD:
-		anon_serve(d);
 		break;
 	default:
 		break;

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,9 +18,7 @@
 
 #define GUARD_MIN_NS 1000000
 #define GUARD_MAX_NS 8000000
-#define POLLED_LATELY_US 1000 /* a guard that finds a poll this recent goes on guarding */
-#define STEP_DOWN_US 200      /* a leader that finds a poll this recent becomes a guard */
-#define SPIN_YIELD_TURNS 256  /* empty turns of a dedicated thread without a processor of its own */
+#define SPIN_YIELD_TURNS 256 /* empty turns of a dedicated thread without a processor of its own */
 
 /* ------------------------------------------------------------------------ adaptive */
 
@@ -39,29 +38,57 @@ static void thread_deep(struct ppe_ual *ual)
 		futex_wait(&ual->t_word, 0, -1);
 }
 
+/* Until the latest poll is GUARD_MIN_NS ago; not positive: it is. */
+static int64_t ns_until_stale(struct ppe_ual *ual)
+{
+	uint64_t last = atomic_load_explicit(&ual->last_poll, memory_order_relaxed);
+
+	return GUARD_MIN_NS - (int64_t)(clock_age(clock_ticks(), last) * 1000 / clock_ticks_per_us);
+}
+
+/*
+ * There were polls since the last look. For how long to guard before the next; 0: lead. A poll that is
+ * neither fresh nor stale may have been the last: the next look is when it would be stale, so that
+ * who polled for moments does not wait for a guard that backed off. Not twice in succession: a timer
+ * of the application may keep step with ours.
+ */
+static int64_t guard_again(struct ppe_ual *ual, int64_t *guard_ns, bool *doubt)
+{
+	int64_t left = ns_until_stale(ual);
+
+	if (left <= 0)
+		return 0;
+	*doubt = !*doubt && !polled_within(ual, PPE_POLLING_US);
+	if (*doubt)
+		return left;
+	return *guard_ns = *guard_ns < GUARD_MAX_NS ? *guard_ns * 2 : GUARD_MAX_NS;
+}
+
 /* Returns when it is time to lead. */
 static void thread_guard(struct ppe_ual *ual)
 {
-	int64_t guard_ns = GUARD_MIN_NS;
+	int64_t guard_ns = GUARD_MIN_NS, next_ns = GUARD_MIN_NS;
+	bool doubt = false;
 
 	while (!atomic_load(&ual->stop)) {
 		uint32_t seen;
 
 		atomic_exchange(&ual->t_state, THREAD_GUARD);
 		seen = atomic_load(&ual->epoch);
-		futex_wait(&ual->t_word, 0, guard_ns);
+		futex_wait(&ual->t_word, 0, next_ns);
 		count_shared(&ual->counters.thread_wakes);
 		if (atomic_exchange(&ual->t_word, 0))
 			return;
-		if (atomic_load(&ual->epoch) != seen && polled_within(ual, POLLED_LATELY_US)) {
-			guard_ns = guard_ns < GUARD_MAX_NS ? guard_ns * 2 : GUARD_MAX_NS;
-		} else if (atomic_load(&ual->slot) == SLOT_WAITER) {
-			/* not one that sleeps for moments: its leaving costs a wake from now on */
-			thread_deep(ual);
-			guard_ns = GUARD_MIN_NS;
-		} else {
+		next_ns = 0;
+		if (atomic_load(&ual->epoch) != seen)
+			next_ns = guard_again(ual, &guard_ns, &doubt);
+		if (next_ns)
+			continue;
+		if (atomic_load(&ual->slot) != SLOT_WAITER)
 			return;
-		}
+		/* not one that sleeps for moments: its leaving costs a wake from now on */
+		thread_deep(ual);
+		guard_ns = next_ns = GUARD_MIN_NS;
 	}
 }
 
@@ -81,12 +108,12 @@ static void thread_lead(struct ppe_ual *ual)
 		uint32_t none = SLOT_NONE;
 
 		thread_turn(ual);
-		if (polled_within(ual, STEP_DOWN_US) && !atomic_load(&ual->followers))
+		if (polled_within(ual, PPE_POLLING_US) && !atomic_load(&ual->followers))
 			return;
 		if (!atomic_compare_exchange_strong(&ual->slot, &none, SLOT_THREAD))
 			return;
 		/* after the exchange: who rings later sees the slot taken, and kicks */
-		if (!owner_bells_pending(ual) && !atomic_load(&ual->stop)) {
+		if (!owner_work_pending(ual) && !atomic_load(&ual->stop)) {
 			owner_sleep(ual, UINT64_MAX);
 			count_shared(&ual->counters.thread_wakes);
 		}
@@ -108,6 +135,10 @@ static void thread_short_slice(void)
 		uint64_t runtime, deadline, period;
 	} attr = {.size = sizeof(attr), .runtime = 100000};
 
+	/* the rest stays what the application gave: a real-time class, its niceness */
+	if (sched_getscheduler(0) != SCHED_OTHER)
+		return;
+	attr.nice = getpriority(PRIO_PROCESS, 0);
 	syscall(SYS_sched_setattr, 0, &attr, 0);
 }
 
