@@ -19,7 +19,7 @@ static void judge_lateness(struct ppe_dti *d, uint64_t now)
 	struct ppe_evq *q = d->tx_evq;
 	uint64_t rung = atomic_load_explicit(&d->sh->rung_ticks, memory_order_relaxed);
 
-	if (d->state != DTI_CONNECTED || !ppe_spsc_count(&d->sh->sq))
+	if (d->state != DTI_CONNECTED || !rung || !ppe_spsc_count(&d->sh->sq))
 		return;
 	if (clock_age(now, rung) > clock_us(LATE_US)) {
 		count(d->ual, late_flushes, 1);

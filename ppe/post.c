@@ -114,6 +114,8 @@ static void transmit(struct ppe_dti *d)
 	if (turn_trylock(ual)) {
 		turn_transmit(d);
 		turn_unlock(ual);
+		/* it is still rung, but nothing that was posted waits: the next post's age is its own */
+		set_relaxed(&d->sh->rung_ticks, 0);
 		return;
 	}
 	/* the holder may have looked at this queue before the post; a sleeper will look again */
@@ -178,8 +180,8 @@ static void ring(struct ppe_dti *d, const struct ppe_post *p, uint32_t bytes)
 	struct ppe_ual *ual = d->ual;
 	bool much = is_much(d, bytes);
 
-	if (!atomic_load_explicit(&d->sh->rung, memory_order_relaxed))
-		atomic_store_explicit(&d->sh->rung_ticks, clock_ticks(), memory_order_relaxed);
+	if (!get_relaxed(&d->sh->rung) || !get_relaxed(&d->sh->rung_ticks))
+		set_relaxed(&d->sh->rung_ticks, clock_ticks());
 	doorbell_ring(ual, &d->sh->rung, handle_number(d->handle));
 	if (p->flags & PPE_POST_MORE)
 		return;

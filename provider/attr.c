@@ -211,14 +211,20 @@ static int choose_mr_mode(uint32_t version, const struct fi_domain_attr *hints)
 	return version < API_1_5 ? ETA_MR_SCALABLE : 0;
 }
 
+/* Those who offer to help, in whatever way, have their offer taken, though it is needed only inline. */
+static enum fi_progress choose_progress(enum fi_progress asked)
+{
+	if (asked)
+		return asked;
+	return is_inline() ? FI_PROGRESS_MANUAL : FI_PROGRESS_AUTO;
+}
+
 static void fill_domain(uint32_t version, const struct fi_domain_attr *hints,
 			struct fi_domain_attr *a)
 {
-	enum fi_progress progress = is_inline() ? FI_PROGRESS_MANUAL : FI_PROGRESS_AUTO;
-
 	a->threading = hints && hints->threading ? hints->threading : FI_THREAD_SAFE;
-	a->control_progress = progress;
-	a->data_progress = progress;
+	a->control_progress = choose_progress(hints ? hints->control_progress : 0);
+	a->data_progress = choose_progress(hints ? hints->data_progress : 0);
 	a->resource_mgmt = FI_RM_ENABLED;
 	a->av_type = FI_AV_UNSPEC;
 	a->mr_mode = choose_mr_mode(version, hints);

@@ -376,7 +376,7 @@ static ETA_OPS(fi_ops_cm) ep_cm_ops = {
 		},
 };
 
-static int check_info(const struct eta_domain *d, const struct fi_info *info)
+static int check_info(const struct fi_info *info)
 {
 	if (!info || !info->ep_attr || info->ep_attr->type != FI_EP_MSG)
 		return -FI_EINVAL;
@@ -385,9 +385,17 @@ static int check_info(const struct eta_domain *d, const struct fi_info *info)
 	if ((info->tx_attr && info->tx_attr->size > ETA_QUEUE_MAX) ||
 	    (info->rx_attr && info->rx_attr->size > ETA_QUEUE_MAX))
 		return -FI_EINVAL;
-	/* anything but a request that waits: FI_CLASS_PEP, or one that has been answered */
-	if (info->handle && !eta_connreq_known(d->fabric, info->handle))
-		return -FI_EINVAL;
+	return 0;
+}
+
+/* A handle is a request that waits for its answer, or a passive endpoint; it may be stale. */
+static int take_handle(struct eta_ep *ep, const struct fid *handle)
+{
+	if (!handle)
+		return 0;
+	if (!eta_connreq_known(ep->domain->fabric, handle))
+		return eta_pep_address(ep->domain->fabric, handle, &ep->local);
+	ep->connreq = handle;
 	return 0;
 }
 
@@ -397,7 +405,7 @@ static int take_addrs(struct eta_ep *ep, const struct fi_info *info)
 		return -FI_EINVAL;
 	if (info->dest_addr && fab_addr_set(&ep->peer, info->dest_addr, info->dest_addrlen))
 		return -FI_EINVAL;
-	return 0;
+	return take_handle(ep, info->handle);
 }
 
 static void take_attrs(struct eta_ep *ep, const struct fi_info *info)
@@ -421,7 +429,7 @@ int eta_ep_open(struct fid_domain *domain, struct fi_info *info, struct fid_ep *
 		void *context)
 {
 	struct eta_domain *d = eta_container(domain, struct eta_domain, fid);
-	int ret = check_info(d, info);
+	int ret = check_info(info);
 	struct eta_ep *ep;
 
 	if (ret)
@@ -429,14 +437,13 @@ int eta_ep_open(struct fid_domain *domain, struct fi_info *info, struct fid_ep *
 	ep = calloc(1, sizeof(*ep));
 	if (!ep)
 		return -FI_ENOMEM;
+	ep->domain = d;
 	ret = take_addrs(ep, info);
 	if (ret) {
 		free(ep);
 		return ret;
 	}
 	take_attrs(ep, info);
-	ep->domain = d;
-	ep->connreq = info->handle;
 	ep->fid.fid.fclass = FI_CLASS_EP;
 	ep->fid.fid.context = context;
 	ep->fid.fid.ops = ETA_OPS_PTR(fi_ops, ep_fid_ops);

@@ -180,7 +180,8 @@ struct eta_fabric {
 	atomic_int refs; /* EQs, PEPs, domains */
 	pthread_mutex_t lock;
 	struct eta_connreq *connreqs; /* told to the application, not answered */
-	struct eta_fabric *next;      /* in the list of open fabrics */
+	struct eta_pep *peps;
+	struct eta_fabric *next; /* in the list of open fabrics */
 };
 
 int eta_fabric_open(struct fi_fabric_attr *attr, struct fid_fabric **fabric, void *context);
@@ -250,6 +251,7 @@ void eta_eq_forget(struct eta_eq *eq, struct ppe_dti *dti, const struct fid *fid
 
 struct eta_pep {
 	struct fid_pep fid;
+	struct eta_pep *next; /* of its fabric */
 	struct eta_fabric *fabric;
 	struct eta_eq *eq;
 	struct ppe_dti *dti; /* NULL until it listens */
@@ -260,6 +262,11 @@ struct eta_pep {
 
 int eta_pep_open(struct fid_fabric *fabric, struct fi_info *info, struct fid_pep **pep,
 		 void *context);
+/*
+ * An endpoint may be opened with a passive one as its handle, to have its address: looked for among
+ * those that there are. -FI_EINVAL: none of them; -FI_EOPBADSTATE: it listens.
+ */
+int eta_pep_address(struct eta_fabric *fabric, const struct fid *handle, union fab_addr *addr);
 
 /* -------------------------------------------------------------------------------- domain.c */
 

@@ -89,6 +89,44 @@ static int pep_reject(struct fid_pep *fid, fid_t handle, const void *param, size
 
 /* --------------------------------------------------------------------------------- the object */
 
+static void list_enter(struct eta_pep *pep)
+{
+	struct eta_fabric *f = pep->fabric;
+
+	pthread_mutex_lock(&f->lock);
+	pep->next = f->peps;
+	f->peps = pep;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void list_leave(struct eta_pep *pep)
+{
+	struct eta_fabric *f = pep->fabric;
+	struct eta_pep **at;
+
+	pthread_mutex_lock(&f->lock);
+	for (at = &f->peps; *at != pep; at = &(*at)->next)
+		;
+	*at = pep->next;
+	pthread_mutex_unlock(&f->lock);
+}
+
+int eta_pep_address(struct eta_fabric *fabric, const struct fid *handle, union fab_addr *addr)
+{
+	int ret = -FI_EINVAL;
+
+	pthread_mutex_lock(&fabric->lock);
+	for (const struct eta_pep *p = fabric->peps; p; p = p->next) {
+		if (&p->fid.fid != handle)
+			continue;
+		ret = p->dti ? -FI_EOPBADSTATE : 0;
+		if (!ret)
+			*addr = p->addr;
+	}
+	pthread_mutex_unlock(&fabric->lock);
+	return ret;
+}
+
 static int pep_bind(struct fid *fid, struct fid *bfid, uint64_t flags)
 {
 	struct eta_pep *pep = pep_of(fid);
@@ -123,6 +161,7 @@ static int pep_close(struct fid *fid)
 {
 	struct eta_pep *pep = pep_of(fid);
 
+	list_leave(pep);
 	if (pep->dti)
 		eta_eq_forget(pep->eq, pep->dti, fid);
 	if (pep->eq)
@@ -217,6 +256,7 @@ int eta_pep_open(struct fid_fabric *fabric, struct fi_info *info, struct fid_pep
 	pep->fid.ops = ETA_OPS_PTR(fi_ops_ep, pep_ops);
 	pep->fid.cm = ETA_OPS_PTR(fi_ops_cm, pep_cm_ops);
 	atomic_fetch_add(&f->refs, 1);
+	list_enter(pep);
 	*pep_fid = &pep->fid;
 	return 0;
 }
