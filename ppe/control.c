@@ -64,27 +64,44 @@ int ppe_dti_bind(struct ppe_dti *d, const struct sockaddr *sa, socklen_t len)
 	return control_leave(d->ual, 0);
 }
 
+static int stream_listen(struct ppe_dti *d, int backlog)
+{
+	int err = stream_of(d)->listen(d->ual->fabric.fab, &d->local, backlog, &stream_listen_user,
+				       d, &d->listener);
+
+	if (err)
+		return err;
+	err = stream_of(d)->listener_addr(d->listener, &d->local);
+	if (err)
+		stream_of(d)->unlisten(d->listener);
+	return err;
+}
+
+static int message_listen(struct ppe_dti *d, int backlog)
+{
+	int err = msg_of(d)->listen(d->ual->fabric.m, &d->local, backlog, &message_listen_user, d,
+				    &d->mlistener);
+
+	if (err)
+		return err;
+	err = msg_of(d)->listener_addr(d->mlistener, &d->local);
+	if (err)
+		msg_of(d)->unlisten(d->mlistener);
+	return err;
+}
+
 static int dti_listen(struct ppe_dti *d, int backlog)
 {
-	struct ppe_ual *ual = d->ual;
 	int err;
 
 	if (d->state != DTI_IDLE || d->parent)
 		return -EISCONN;
 	if (!d->bound)
 		return -EDESTADDRREQ;
-	if (d->service == PPE_STREAM) {
-		err = stream_of(d)->listen(ual->fabric.fab, &d->local, backlog, &stream_listen_user,
-					   d, &d->listener);
-		if (!err)
-			err = stream_of(d)->listener_addr(d->listener, &d->local);
-	} else {
-		err = msg_of(d)->listen(ual->fabric.m, &d->local, backlog, &message_listen_user, d,
-					&d->mlistener);
-		if (!err)
-			err = msg_of(d)->listener_addr(d->mlistener, &d->local);
-	}
-	if (!err)
+	err = d->service == PPE_STREAM ? stream_listen(d, backlog) : message_listen(d, backlog);
+	if (err)
+		d->conn = NULL; /* one place for connection and listener */
+	else
 		d->state = DTI_LISTENING;
 	return err;
 }

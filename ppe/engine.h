@@ -428,6 +428,7 @@ struct ppe_ual {
 	_Alignas(PPE_CACHE_LINE) const volatile uint8_t *alive; /* 0 in a fork's child */
 	uint8_t placement;                                      /* enum ppe_placement */
 	int cpu;                                                /* dedicated: where; -1: anywhere */
+	pid_t pid;
 	uint32_t max_dtis, max_evqs;
 	void (*log)(void *arg, int level, const char *text);
 	void *log_arg;

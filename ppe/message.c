@@ -168,6 +168,7 @@ static void rx_finish(struct ppe_dti *d, int status)
 	struct ppe_event ev = {
 		.user_tag = rx->copy.s[0].wr.user_tag,
 		.cookie = d->cookie,
+		.context = d->context,
 		.len = over ? rx->want : rx->got,
 		.data = rx->got,
 		.dti = d->handle,
@@ -423,6 +424,7 @@ static void run_listener(struct ppe_dti *d)
 		struct ppe_request *r = list_entry(d->requests.next, struct ppe_request, link);
 		struct ppe_event ev = {
 			.cookie = d->cookie,
+			.context = d->context,
 			.data = r->id,
 			.dti = d->handle,
 			.type = PPE_EV_REQUEST,

@@ -111,6 +111,12 @@ bool owner_work_pending(struct ppe_ual *ual)
 	       ppe_doorbells_pending(&ual->bells, atomic_load(&ual->bells_head));
 }
 
+/* A dedicated thread runs the engine alone; before the first connection it is not there yet. */
+static bool thread_spins(struct ppe_ual *ual)
+{
+	return ual->placement == PPE_DEDICATED && atomic_load(&ual->t_state) != THREAD_NONE;
+}
+
 /* ------------------------------------------------------------------ arms and wakes */
 
 static bool is_follower(uint32_t armed)
@@ -216,7 +222,7 @@ void owner_handover(struct ppe_ual *ual)
 {
 	uint32_t state = atomic_load(&ual->t_state);
 
-	if (ual->placement == PPE_DEDICATED)
+	if (thread_spins(ual))
 		return;
 	if (state == THREAD_NONE) {
 		wake_followers(ual);
@@ -292,7 +298,7 @@ static void owner_poll(struct ppe_evq *q)
 {
 	struct ppe_ual *ual = q->ual;
 
-	if (ual->placement == PPE_DEDICATED) {
+	if (thread_spins(ual)) {
 		poll_dedicated(ual);
 		return;
 	}
@@ -439,7 +445,7 @@ static bool nobody_leads(struct ppe_ual *ual)
 {
 	uint32_t slot = atomic_load(&ual->slot);
 
-	if (ual->placement == PPE_DEDICATED)
+	if (thread_spins(ual))
 		return false;
 	if (atomic_load(&ual->t_state) == THREAD_NONE)
 		return slot == SLOT_NONE;
@@ -469,7 +475,7 @@ static int wait_follow(const struct wait_set *w)
 /* Is this waiter to sleep in the fabric? With a thread, only a lone one: the thread serves many. */
 static bool may_lead(struct ppe_ual *ual)
 {
-	if (ual->placement == PPE_DEDICATED || atomic_load(&ual->slot) != SLOT_NONE)
+	if (thread_spins(ual) || atomic_load(&ual->slot) != SLOT_NONE)
 		return false;
 	return atomic_load(&ual->t_state) == THREAD_NONE || !atomic_load(&ual->followers);
 }
@@ -478,7 +484,7 @@ static void wait_turn(struct ppe_evq *q)
 {
 	struct ppe_ual *ual = q->ual;
 
-	if (ual->placement != PPE_DEDICATED && poll_trylock(q)) {
+	if (!thread_spins(ual) && poll_trylock(q)) {
 		turn_run(ual, TURN_WAIT);
 		turn_unlock(ual);
 	}

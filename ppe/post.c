@@ -17,7 +17,7 @@
 
 #include "ppe/engine.h"
 
-#define UNSENT_SLOTS 64 /* so many posted and not yet sent: transmit, whoever polls */
+#define UNSENT_SLOTS 128 /* so many posted and not yet sent: transmit, whoever polls */
 #define UNSENT_BYTES (256 * 1024)
 #define RECALL_POSTS 16 /* that transmitted themselves while the thread slept in the fabric ... */
 #define RECALL_US 1000  /* ... within this time */

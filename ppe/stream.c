@@ -9,11 +9,13 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "ppe/engine.h"
 
 #define ANON_WANT 16384   /* size of buffer to ask for */
 #define ANON_TAIL_MIN 512 /* room in the last buffer that is worth a read */
+#define ANON_GATHER 16    /* buffers that one receive is served from */
 #define ANON_SHARE 4      /* no connection holds more than this fraction of the pool */
 
 /* ------------------------------------------------------------------------- sending */
@@ -301,31 +303,71 @@ void stream_drop_anon(struct ppe_dti *d)
 		anon_drop_first(d);
 }
 
-static size_t anon_copy(struct ppe_dti *d, const struct iovec *iov, int n)
+/* The data that wait, as a gather list. */
+static unsigned anon_gather(const struct ppe_dti *d, struct iovec *iov, unsigned max)
+{
+	unsigned n = 0;
+
+	for (struct anon_buf *b = d->anon_head; b && n < max; b = b->next)
+		iov[n++] = (struct iovec){ b->data + b->off, b->len - b->off };
+	return n;
+}
+
+static void anon_consume(struct ppe_dti *d, size_t done)
+{
+	while (done) {
+		struct anon_buf *b = d->anon_head;
+		size_t len = b->len - b->off;
+
+		if (len > done)
+			len = done;
+		b->off += len;
+		done -= len;
+		if (b->off == b->len)
+			anon_drop_first(d);
+	}
+}
+
+static size_t copy_plain(const struct iovec *to, unsigned n, const struct iovec *from, unsigned nfrom)
 {
 	size_t done = 0, at = 0;
 
-	while (n && d->anon_head) {
-		struct anon_buf *b = d->anon_head;
-		size_t len = b->len - b->off, room = iov->iov_len - at;
-
-		if (len > room)
-			len = room;
-		memcpy((uint8_t *)iov->iov_base + at, b->data + b->off, len);
-		b->off += len;
-		at += len;
-		done += len;
-		if (b->off == b->len)
-			anon_drop_first(d);
-		if (at == iov->iov_len) {
-			iov++;
-			n--;
+	for (unsigned i = 0; i < n && nfrom; i++)
+		for (size_t room = to[i].iov_len, len; room && nfrom; room -= len, done += len) {
+			len = from->iov_len - at < room ? from->iov_len - at : room;
+			memcpy((uint8_t *)to[i].iov_base + (to[i].iov_len - room),
+			       (const uint8_t *)from->iov_base + at, len);
+			at += len;
+			if (at < from->iov_len)
+				continue;
 			at = 0;
+			from++;
+			nfrom--;
 		}
-	}
-	count(d->ual, anon_copied, done);
-	count(d->ual, fab.copies, 1);
-	count(d->ual, fab.copy_bytes, done);
+	return done;
+}
+
+/*
+ * By the kernel, as a read would be: memory that was unmapped, or a mapped file that was cut short,
+ * is an error of this receive and not a signal in whatever thread runs the engine. Where that call is
+ * forbidden (some containers) a plain copy has to do. Bytes; -EFAULT: none could be copied.
+ */
+static ssize_t anon_copy(struct ppe_dti *d, const struct iovec *iov, unsigned n)
+{
+	struct ppe_ual *ual = d->ual;
+	struct iovec from[ANON_GATHER];
+	unsigned nfrom = anon_gather(d, from, ANON_GATHER);
+	ssize_t done = process_vm_writev(ual->pid, from, nfrom, iov, n, 0);
+
+	count(ual, fab.sys_other, 1);
+	if (done < 0 && errno != EFAULT)
+		done = copy_plain(iov, n, from, nfrom);
+	if (done <= 0)
+		return -EFAULT;
+	anon_consume(d, done);
+	count(ual, anon_copied, done);
+	count(ual, fab.copies, 1);
+	count(ual, fab.copy_bytes, done);
 	return done;
 }
 
@@ -336,10 +378,15 @@ bool stream_serve_anon(struct ppe_dti *d)
 		struct wr_copy c;
 		unsigned slots;
 		int n = rx_head(d, &c, &slots, iov);
+		ssize_t done;
 
 		if (n < 0)
 			return n == -ENOENT;
-		rx_finish(d, c.s[0].wr.user_tag, slots, 0, anon_copy(d, iov, n));
+		done = anon_copy(d, iov, n);
+		if (done < 0)
+			rx_finish(d, c.s[0].wr.user_tag, slots, wr_reject(d->ual, done), 0);
+		else
+			rx_finish(d, c.s[0].wr.user_tag, slots, 0, done);
 	}
 	return true;
 }

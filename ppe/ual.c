@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "ppe/engine.h"
 
@@ -16,7 +17,7 @@
 
 /* ------------------------------------------------------------------------- placement */
 
-static bool cpu_usable(int cpu)
+static bool cpu_usable(long cpu)
 {
 	cpu_set_t set;
 
@@ -211,6 +212,7 @@ static struct ppe_ual *ual_new(const struct ppe_ual_attr *attr)
 	if (!ual)
 		return NULL;
 	memset(ual, 0, sizeof(*ual));
+	ual->pid = getpid();
 	ual->dti_first_free = UINT32_MAX;
 	ual->log = attr->log;
 	ual->log_arg = attr->log_arg;

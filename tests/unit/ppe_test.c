@@ -6,7 +6,7 @@
 
 void bench_open(struct bench *b, const struct ppe_ual_attr *attr, uint32_t evq_size)
 {
-	struct ppe_ual_attr a = attr ? *attr : (struct ppe_ual_attr){0};
+	struct ppe_ual_attr a = attr ? *attr : (struct ppe_ual_attr){ 0 };
 
 	if (!a.placement)
 		a.placement = "inline";
@@ -25,7 +25,7 @@ void bench_close(struct bench *b)
 
 struct ppe_evq *evq_new(struct ppe_ual *ual, uint32_t size, unsigned flags)
 {
-	struct ppe_evq_attr attr = {.size = size, .flags = flags};
+	struct ppe_evq_attr attr = { .size = size, .flags = flags };
 	struct ppe_evq *q;
 
 	assert_int_equal(ppe_evq_create(ual, &attr, &q), 0);
@@ -50,7 +50,7 @@ struct ppe_dti *dti_new(struct bench *b, struct ppe_evq *q, enum ppe_service ser
 
 struct ppe_dti *dti_connected(struct bench *b, enum ppe_service service, uint32_t slots)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7)};
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7) };
 	struct ppe_dti *d = dti_new(b, b->q, service, slots);
 
 	assert_int_equal(ppe_dti_connect(d, (void *)&to, sizeof(to), 0, 99, NULL, 0), 0);
@@ -61,7 +61,7 @@ struct ppe_dti *dti_connected(struct bench *b, enum ppe_service service, uint32_
 struct ppe_event expect(struct ppe_evq *q, enum ppe_event_type type, uint64_t tag, int status,
 			uint64_t len)
 {
-	struct ppe_event ev = {0};
+	struct ppe_event ev = { 0 };
 
 	if (ppe_evq_read(q, &ev, 1) != 1 && ppe_evq_read(q, &ev, 1) != 1)
 		fail_msg("no event; expected type %d tag %lu", type, (unsigned long)tag);
@@ -93,17 +93,16 @@ void turns(struct ppe_ual *ual, int n)
 
 struct ppe_sge sge_of(struct bench *b, const void *addr, uint32_t len)
 {
-	return (struct ppe_sge){.addr = (uintptr_t)addr,
-				.len = len,
-				.region = b->all.region,
-				.ptag = b->all.ptag};
+	return (struct ppe_sge){
+		.addr = (uintptr_t)addr, .len = len, .region = b->all.region, .ptag = b->all.ptag
+	};
 }
 
 int send_mem(struct bench *b, struct ppe_dti *d, uint64_t tag, const void *addr, uint32_t len,
 	     unsigned flags)
 {
 	struct ppe_sge sge = sge_of(b, addr, len);
-	struct ppe_post p = {.user_tag = tag, .sge = &sge, .nsge = 1, .flags = flags};
+	struct ppe_post p = { .user_tag = tag, .sge = &sge, .nsge = 1, .flags = flags };
 
 	return ppe_post_send(d, &p);
 }
@@ -111,7 +110,8 @@ int send_mem(struct bench *b, struct ppe_dti *d, uint64_t tag, const void *addr,
 int send_inline(struct ppe_dti *d, uint64_t tag, const void *data, uint32_t len, unsigned flags)
 {
 	struct ppe_post p = {
-		.user_tag = tag, .inline_data = data, .inline_len = len, .flags = flags};
+		.user_tag = tag, .inline_data = data, .inline_len = len, .flags = flags
+	};
 
 	return ppe_post_send(d, &p);
 }
@@ -119,7 +119,7 @@ int send_inline(struct ppe_dti *d, uint64_t tag, const void *data, uint32_t len,
 int recv_mem(struct bench *b, struct ppe_dti *d, uint64_t tag, void *addr, uint32_t len)
 {
 	struct ppe_sge sge = sge_of(b, addr, len);
-	struct ppe_post p = {.user_tag = tag, .sge = &sge, .nsge = 1};
+	struct ppe_post p = { .user_tag = tag, .sge = &sge, .nsge = 1 };
 
 	return ppe_post_recv(d, &p);
 }

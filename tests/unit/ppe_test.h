@@ -28,7 +28,7 @@
 #endif
 
 /* $CMOCKA_TEST_FILTER also where CMocka itself does not know it yet. */
-#define run_tests(tests, setup)                                                                    \
+#define test_run(tests, setup)                                                                     \
 	(cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER")),                                     \
 	 cmocka_run_group_tests(tests, setup, NULL))
 

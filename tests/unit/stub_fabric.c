@@ -279,9 +279,9 @@ static void stub_close(struct fab *fab)
 
 static int stub_wait(struct fab *fab, int64_t timeout_ns)
 {
-	struct timespec ts = {timeout_ns / 1000000000, timeout_ns % 1000000000};
-	struct pollfd p[2] = {{.fd = fab->workfd, .events = POLLIN},
-			      {.fd = fab->kickfd, .events = POLLIN}};
+	struct timespec ts = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
+	struct pollfd p[2] = { { .fd = fab->workfd, .events = POLLIN },
+			       { .fd = fab->kickfd, .events = POLLIN } };
 	int n;
 
 	step();
@@ -509,7 +509,7 @@ static bool msg_piece(struct fab_msg_conn *c)
 	left = len - c->in_off;
 	if (c->piece && left > c->piece)
 		left = c->piece;
-	piece = (struct fab_place){c->in_off, left, c->in_off + left == len};
+	piece = (struct fab_place){ c->in_off, left, c->in_off + left == len };
 	c->rx_want = false;
 	n = c->ops->rx_place(c->user, &piece, iov, READ_ENTRIES);
 	if (c->dead || n == -EAGAIN)
@@ -1145,7 +1145,7 @@ static const struct fab_msg_ops stub_msg_ops = {
 int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,
 		struct fabric *out)
 {
-	struct fabric f = {.stream = &stub_stream_ops, .msg = &stub_msg_ops};
+	struct fabric f = { .stream = &stub_stream_ops, .msg = &stub_msg_ops };
 
 	if (name && strcmp(name, "stub"))
 		return -ENOENT;

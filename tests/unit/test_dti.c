@@ -6,7 +6,7 @@
 #include <time.h>
 
 static struct bench b;
-static const struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = 0x700};
+static const struct sockaddr_in there = { .sin_family = AF_INET, .sin_port = 0x700 };
 #define THERE (const struct sockaddr *)&there, sizeof(there)
 
 static int open_bench(void **state)
@@ -42,14 +42,14 @@ static void dti_create_checks_its_arguments(void **state)
 	(void)state;
 	bench_open(&other, NULL, 0);
 	const struct ppe_dti_attr bad[] = {
-		{.tx_evq = NULL},
-		{.tx_evq = other.q},
-		{.tx_evq = b.q, .rx_evq = other.q},
-		{.tx_evq = b.q, .cm_evq = other.q},
-		{.tx_evq = b.q, .service = PPE_MESSAGE + 1},
-		{.tx_evq = b.q, .flags = 0x80},
-		{.tx_evq = b.q, .sq_slots = (1u << 20) + 1},
-		{.tx_evq = b.q, .rq_slots = UINT32_MAX},
+		{ .tx_evq = NULL },
+		{ .tx_evq = other.q },
+		{ .tx_evq = b.q, .rx_evq = other.q },
+		{ .tx_evq = b.q, .cm_evq = other.q },
+		{ .tx_evq = b.q, .service = PPE_MESSAGE + 1 },
+		{ .tx_evq = b.q, .flags = 0x80 },
+		{ .tx_evq = b.q, .sq_slots = (1u << 20) + 1 },
+		{ .tx_evq = b.q, .rq_slots = UINT32_MAX },
 	};
 	for (size_t i = 0; i < COUNT(bad); i++)
 		assert_int_equal(ppe_dti_create(b.ual, &bad[i], &d), -EINVAL);
@@ -83,9 +83,9 @@ static void dti_handles_go_stale(void **state)
 
 static void dti_number_is_bounded(void **state)
 {
-	struct ppe_ual_attr attr = {.max_dtis = 3};
+	struct ppe_ual_attr attr = { .max_dtis = 3 };
 	struct ppe_dti *d[3], *more;
-	struct ppe_dti_attr a = {0};
+	struct ppe_dti_attr a = { 0 };
 
 	(void)state;
 	bench_close(&b);
@@ -115,8 +115,8 @@ static void dti_posts_check_their_arguments(void **state)
 {
 	struct ppe_dti *d = dti_connected(&b, PPE_STREAM, 0);
 	struct ppe_sge sge[11];
-	struct ppe_post p = {.sge = sge};
-	uint8_t mem[PPE_INLINE_MAX + 1] = {0};
+	struct ppe_post p = { .sge = sge };
+	uint8_t mem[PPE_INLINE_MAX + 1] = { 0 };
 
 	(void)state;
 	for (int i = 0; i < 11; i++)
@@ -146,7 +146,7 @@ static void dti_posts_check_their_arguments(void **state)
 
 static void dti_connects_and_fails_to(void **state)
 {
-	static const int errors[] = {-ECONNREFUSED, -ETIMEDOUT, -ENETUNREACH};
+	static const int errors[] = { -ECONNREFUSED, -ETIMEDOUT, -ENETUNREACH };
 	uint8_t mem[8];
 
 	(void)state;
@@ -267,7 +267,7 @@ static void dti_accept_waits_for_room(void **state)
 static void dti_accept_times_out(void **state)
 {
 	struct ppe_dti *l = listener(b.q), *d = dti_new(&b, b.q, PPE_STREAM, 0);
-	struct timespec ms = {.tv_nsec = 2000000};
+	struct timespec ms = { .tv_nsec = 2000000 };
 
 	(void)state;
 	assert_int_equal(ppe_dti_accept(l, d, 1000000, 5), 0);
@@ -413,5 +413,5 @@ int main(void)
 		TEST(dti_options_of_the_child_win),
 	};
 
-	return run_tests(tests, NULL);
+	return test_run(tests, NULL);
 }

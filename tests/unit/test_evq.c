@@ -28,8 +28,9 @@ static unsigned put(struct ppe_evq *q, unsigned n, uint64_t tag, uint64_t cookie
 
 	turn_lock(b.ual);
 	for (i = 0; i < n; i++) {
-		struct ppe_event ev = {
-			.user_tag = tag + i, .cookie = cookie, .type = PPE_EV_SEND};
+		struct ppe_event ev = { .user_tag = tag + i,
+					.cookie = cookie,
+					.type = PPE_EV_SEND };
 
 		if (!evq_reserve(q))
 			break;
@@ -54,7 +55,7 @@ static unsigned take(struct ppe_evq *q, int max, uint64_t tag)
 
 static void evq_create_checks_its_arguments(void **state)
 {
-	struct ppe_evq_attr big = {.size = (1u << 20) + 1}, flags = {.flags = 2}, none = {0};
+	struct ppe_evq_attr big = { .size = (1u << 20) + 1 }, flags = { .flags = 2 }, none = { 0 };
 	struct ppe_evq *q = NULL;
 
 	(void)state;
@@ -72,8 +73,8 @@ static void evq_create_checks_its_arguments(void **state)
 
 static void evq_number_is_bounded(void **state)
 {
-	struct ppe_ual_attr attr = {.placement = "inline", .max_evqs = 3};
-	struct ppe_evq_attr eattr = {0};
+	struct ppe_ual_attr attr = { .placement = "inline", .max_evqs = 3 };
+	struct ppe_evq_attr eattr = { 0 };
 	struct ppe_evq *q[3], *more;
 	struct ppe_ual *ual;
 
@@ -292,8 +293,8 @@ static void evq_full_stalls_and_resumes(void **state)
 static void evq_full_of_receives_lets_sends_go(void **state)
 {
 	struct ppe_evq *rx = evq_new(b.ual, 2, 0);
-	struct ppe_dti_attr attr = {.tx_evq = b.q, .rx_evq = rx};
-	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct ppe_dti_attr attr = { .tx_evq = b.q, .rx_evq = rx };
+	struct sockaddr_in to = { .sin_family = AF_INET };
 	struct fab_conn *c;
 	struct ppe_dti *d;
 	uint8_t mem[8];
@@ -319,8 +320,8 @@ static void evq_full_of_receives_lets_sends_go(void **state)
 static void evq_stalled_twice_resumes_twice(void **state)
 {
 	struct ppe_evq *tx = evq_new(b.ual, 2, 0), *rx = evq_new(b.ual, 2, 0);
-	struct ppe_dti_attr attr = {.tx_evq = tx, .rx_evq = rx, .cm_evq = b.q};
-	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct ppe_dti_attr attr = { .tx_evq = tx, .rx_evq = rx, .cm_evq = b.q };
+	struct sockaddr_in to = { .sin_family = AF_INET };
 	struct fab_conn *c;
 	struct ppe_dti *d;
 	uint8_t mem[8];
@@ -351,14 +352,14 @@ static void evq_stalled_twice_resumes_twice(void **state)
 static void evq_slot_of_a_silent_send_wakes(void **state)
 {
 	struct ppe_evq *q = evq_new(b.ual, 2, 0);
-	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct sockaddr_in to = { .sin_family = AF_INET };
 	struct ppe_dti *d[3];
 	struct fab_conn *c[3];
 	static const uint8_t data[100];
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		struct ppe_dti_attr attr = {.tx_evq = q, .cm_evq = b.q};
+		struct ppe_dti_attr attr = { .tx_evq = q, .cm_evq = b.q };
 
 		assert_int_equal(ppe_dti_create(b.ual, &attr, &d[i]), 0);
 		assert_int_equal(ppe_dti_connect(d[i], (void *)&to, sizeof(to), 0, i, NULL, 0), 0);
@@ -403,5 +404,5 @@ int main(void)
 		TEST(evq_slot_of_a_silent_send_wakes),
 	};
 
-	return run_tests(tests, NULL);
+	return test_run(tests, NULL);
 }

@@ -45,9 +45,9 @@ static void assert_out(unsigned messages, size_t bytes)
 
 static void message_sends_whole_messages(void **state)
 {
-	struct ppe_sge sge[3] = {sge_of(&b, mem + 10, 5), sge_of(&b, NULL, 0),
-				 sge_of(&b, mem + 15, 20)};
-	struct ppe_post p = {.user_tag = 2, .sge = sge, .nsge = 3, .flags = PPE_POST_SOLICITED};
+	struct ppe_sge sge[3] = { sge_of(&b, mem + 10, 5), sge_of(&b, NULL, 0),
+				  sge_of(&b, mem + 15, 20) };
+	struct ppe_post p = { .user_tag = 2, .sge = sge, .nsge = 3, .flags = PPE_POST_SOLICITED };
 
 	(void)state;
 	assert_int_equal(send_inline(d, 1, mem, 10, 0), 0);
@@ -90,8 +90,8 @@ static void message_resumes_at_every_offset(void **state)
 static void message_deregistered_while_partly_sent(void **state)
 {
 	struct ppe_mr mr;
-	struct ppe_sge sge = {.addr = (uintptr_t)mem, .len = 20};
-	struct ppe_post p = {.user_tag = 1, .sge = &sge, .nsge = 1};
+	struct ppe_sge sge = { .addr = (uintptr_t)mem, .len = 20 };
+	struct ppe_post p = { .user_tag = 1, .sge = &sge, .nsge = 1 };
 
 	(void)state;
 	assert_int_equal(ppe_mr_register(b.ual, mem, 20, PPE_ACCESS_LOCAL_READ, &mr), 0);
@@ -115,7 +115,7 @@ static void message_deregistered_while_partly_sent(void **state)
 static void message_bad_send_fails_alone(void **state)
 {
 	struct ppe_sge sge = sge_of(&b, mem, 20);
-	struct ppe_post p = {.user_tag = 2, .sge = &sge, .nsge = 1};
+	struct ppe_post p = { .user_tag = 2, .sge = &sge, .nsge = 1 };
 
 	(void)state;
 	sge.ptag ^= 1;
@@ -155,9 +155,9 @@ static void message_disconnect_follows_the_sends(void **state)
 
 static void message_arrives_in_pieces(void **state)
 {
-	struct ppe_sge sge[3] = {sge_of(&b, mem, 7), sge_of(&b, mem + 100, 0),
-				 sge_of(&b, mem + 7, 93)};
-	struct ppe_post p = {.user_tag = 1, .sge = sge, .nsge = 3};
+	struct ppe_sge sge[3] = { sge_of(&b, mem, 7), sge_of(&b, mem + 100, 0),
+				  sge_of(&b, mem + 7, 93) };
+	struct ppe_post p = { .user_tag = 1, .sge = sge, .nsge = 3 };
 	static uint8_t data[100];
 
 	(void)state;
@@ -250,8 +250,8 @@ static void message_waits_for_a_slot(void **state)
 static void message_deregistered_in_the_middle(void **state)
 {
 	struct ppe_mr mr;
-	struct ppe_sge sge = {.addr = (uintptr_t)mem, .len = 100};
-	struct ppe_post p = {.user_tag = 1, .sge = &sge, .nsge = 1};
+	struct ppe_sge sge = { .addr = (uintptr_t)mem, .len = 100 };
+	struct ppe_post p = { .user_tag = 1, .sge = &sge, .nsge = 1 };
 	static uint8_t data[200];
 
 	(void)state;
@@ -363,7 +363,7 @@ static void message_cancel_spares_what_has_begun(void **state)
 
 static struct fab_msg_listener *listen_on(struct ppe_dti **l)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(7)};
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(7) };
 
 	*l = dti_new(&b, b.q, PPE_MESSAGE, 0);
 	assert_int_equal(ppe_dti_listen(*l, 5), -EDESTADDRREQ);
@@ -392,9 +392,8 @@ static void message_request_is_accepted(void **state)
 	assert_memory_equal(pdata, "hello", 5);
 	assert_int_equal(ppe_dti_accept_request(child, ev.data + 1, 3, NULL, 0), -ESTALE);
 	assert_int_equal(ppe_dti_accept_request(d, ev.data, 3, NULL, 0), -EISCONN);
-	assert_int_equal(
-		ppe_dti_accept_request(child, ev.data, 3, "welcome", FAB_PDATA_MAX + 1),
-		-EMSGSIZE);
+	assert_int_equal(ppe_dti_accept_request(child, ev.data, 3, "welcome", FAB_PDATA_MAX + 1),
+			 -EMSGSIZE);
 	assert_int_equal(ppe_dti_accept_request(child, ev.data, 3, "welcome", 7), 0);
 	expect(b.q, PPE_EV_CONNECT, 3, 0, 0);
 	assert_memory_equal(conn->answer, "welcome", 7);
@@ -468,7 +467,7 @@ static void message_requests_wait_for_a_slot(void **state)
 
 static void message_connect_is_refused_with_an_answer(void **state)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7)};
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7) };
 	struct ppe_dti *m = dti_new(&b, b.q, PPE_MESSAGE, 0);
 	char pdata[16];
 	size_t len = sizeof(pdata);
@@ -492,7 +491,7 @@ static void message_connect_is_refused_with_an_answer(void **state)
 
 static void message_connect_is_cancelled(void **state)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7)};
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(7) };
 	struct ppe_dti *m = dti_new(&b, b.q, PPE_MESSAGE, 0);
 
 	(void)state;
@@ -605,5 +604,5 @@ int main(void)
 		TEST(message_model),
 	};
 
-	return run_tests(tests, NULL);
+	return test_run(tests, NULL);
 }

@@ -31,8 +31,8 @@ static int check(struct ppe_mr mr, uint64_t addr, uint64_t len, unsigned access,
 /* Every range that begins and ends within two bytes of a bound of [base, base + len). */
 static void assert_bounds(struct ppe_mr mr, uint64_t base, uint64_t len)
 {
-	static const int near[] = {-2, -1, 0, 1, 2};
-	const uint64_t bounds[] = {0, base, base + len, UINT64_MAX};
+	static const int near[] = { -2, -1, 0, 1, 2 };
+	const uint64_t bounds[] = { 0, base, base + len, UINT64_MAX };
 
 	for (size_t i = 0; i < COUNT(bounds) * COUNT(near); i++) {
 		for (size_t k = 0; k < COUNT(bounds) * COUNT(near); k++) {
@@ -80,13 +80,13 @@ static void mr_check_regions_at_the_ends(void **state)
 	static const struct {
 		uint64_t base, len;
 	} regions[] = {
-		{0, 1},
-		{0, 16},
-		{UINT64_MAX, 1},
-		{UINT64_MAX - 15, 15},
-		{UINT64_MAX - 15, 16},
-		{1, UINT64_MAX},
-		{(uint64_t)1 << 63, (uint64_t)1 << 63},
+		{ 0, 1 },
+		{ 0, 16 },
+		{ UINT64_MAX, 1 },
+		{ UINT64_MAX - 15, 15 },
+		{ UINT64_MAX - 15, 16 },
+		{ 1, UINT64_MAX },
+		{ (uint64_t)1 << 63, (uint64_t)1 << 63 },
 	};
 
 	(void)state;
@@ -143,9 +143,9 @@ static void mr_check_keys(void **state)
 static void mr_register_checks_its_arguments(void **state)
 {
 	long page = sysconf(_SC_PAGESIZE);
-	uint8_t *p = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			  0);
-	struct ppe_mr mr = {77, 88};
+	uint8_t *p =
+		mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct ppe_mr mr = { 77, 88 };
 
 	(void)state;
 	assert_ptr_not_equal(p, MAP_FAILED);
@@ -238,5 +238,5 @@ int main(void)
 		TEST(mr_many),
 	};
 
-	return run_tests(tests, NULL);
+	return test_run(tests, NULL);
 }

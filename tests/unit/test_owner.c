@@ -21,12 +21,13 @@
 #define WORKERS_MAX 4
 #define QUEUES_MAX 3
 #define MESSAGE 48
+#define BURST_MAX 6
 
 enum how { POLL, WAIT, WAIT_SHORT, WAIT_ANY, POLL_FD, SIGNAL, MIXED, HOWS };
 
 struct scenario {
 	const char *placement;
-	unsigned workers, queues, rounds;
+	unsigned workers, queues, slots, rounds;
 	enum how how;
 	bool yields;
 };
@@ -43,8 +44,9 @@ struct worker {
 	sem_t feed; /* to the injector: one message, please */
 	_Atomic unsigned round, sleeps;
 	_Atomic int doing;
-	unsigned got_send, got_recv, got_fed;
-	uint8_t tx[MESSAGE], rx[MESSAGE], rx_far[MESSAGE], rx_fed[MESSAGE];
+	_Atomic bool over;
+	unsigned want, got_send, got_recv, got_fed;
+	uint8_t tx[MESSAGE], rx[MESSAGE], rx_fed[MESSAGE];
 };
 
 /* For other threads than CMocka's own, to whom its asserts would jump. */
@@ -56,6 +58,8 @@ struct worker {
 		}                                                                                  \
 	} while (0)
 
+static struct bench b;
+
 /* ----------------------------------------------------------------------- watchdog */
 
 static struct ppe_ual *watched;
@@ -65,8 +69,9 @@ static const struct scenario *watched_scenario;
 
 static void dump_evq(const struct ppe_evq *q)
 {
-	dprintf(2, "  evq %u: armed %u signo %d interrupted %u want_room %u rung %u tail %u head %u"
-		   " written %u reserved %u\n",
+	dprintf(2,
+		"  evq %u: armed %u signo %d interrupted %u want_room %u rung %u tail %u head %u"
+		" written %u reserved %u\n",
 		q->number, atomic_load(&q->armed), atomic_load(&q->signo),
 		atomic_load(&q->interrupted), atomic_load(&q->want_room), atomic_load(&q->rung),
 		atomic_load(&q->idx->tail), atomic_load(&q->idx->head), q->tail, q->reserved);
@@ -74,7 +79,8 @@ static void dump_evq(const struct ppe_evq *q)
 
 static void dump_dti(const struct ppe_dti *d)
 {
-	dprintf(2, "  dti %x: state %u pending %x rung %u starved %u sq %u-%u rq %u-%u stopped %d\n",
+	dprintf(2,
+		"  dti %x: state %u pending %x rung %u starved %u sq %u-%u rq %u-%u stopped %d\n",
 		d->handle, d->state, d->pending, atomic_load(&d->sh->rung),
 		atomic_load(&d->sh->starved), atomic_load(&d->sh->sq.head),
 		atomic_load(&d->sh->sq.tail), atomic_load(&d->sh->rq.head),
@@ -130,7 +136,7 @@ static void random_step(void)
 
 static void random_delay(uint64_t *seed)
 {
-	struct timespec ts = {0};
+	struct timespec ts = { 0 };
 	uint32_t n = rnd_below(seed, 16);
 
 	if (n < 6)
@@ -179,13 +185,13 @@ static bool take_all(struct worker *w, unsigned queue)
 
 static bool is_done(const struct worker *w)
 {
-	return w->got_send == w->round && w->got_recv == w->round && w->got_fed == w->round;
+	return w->got_send == w->want && w->got_recv == w->want && w->got_fed == w->want;
 }
 
 /* A queue that something is still to come in. */
 static unsigned queue_wanted(const struct worker *w)
 {
-	return w->got_send != w->round ? 0 : w->got_recv != w->round ? 1 : 2;
+	return w->got_send != w->want ? 0 : w->got_recv != w->want ? 1 : 2;
 }
 
 static void look_poll(struct worker *w)
@@ -226,7 +232,7 @@ static void look_wait_any(struct worker *w)
 static void look_poll_fd(struct worker *w)
 {
 	struct ppe_evq *q = queue_of(w, queue_wanted(w));
-	struct pollfd p = {.events = POLLIN};
+	struct pollfd p = { .events = POLLIN };
 	struct ppe_event ev;
 
 	must(ppe_evq_fd(q, &p.fd) == 0);
@@ -313,11 +319,17 @@ static void *work(void *arg)
 	struct worker *w = arg;
 
 	while (w->round < w->s->rounds) {
+		unsigned burst = rnd_below(&w->seed, 4) ? 1 : 1 + rnd_below(&w->seed, BURST_MAX);
+
 		w->round++;
-		post_round(w);
+		w->want += burst;
+		while (burst--)
+			post_round(w);
 		while (!is_done(w))
 			look(w);
 	}
+	atomic_store(&w->over, true);
+	sem_post(&w->feed);
 	return NULL;
 }
 
@@ -327,15 +339,16 @@ static void *inject(void *arg)
 {
 	struct worker *w = arg;
 	uint64_t seed = 0x7654321 + w->number;
-	uint8_t data[MESSAGE] = {0};
+	uint8_t data[MESSAGE] = { 0 };
 
-	for (unsigned i = 0; i < w->s->rounds; i++) {
+	for (;;) {
 		while (sem_wait(&w->feed))
 			;
+		if (atomic_load(&w->over))
+			return NULL;
 		random_delay(&seed);
 		stub_inject(w->fed_conn, data, sizeof(data));
 	}
-	return NULL;
 }
 
 /* ------------------------------------------------------------------------- set-up */
@@ -348,7 +361,7 @@ static struct ppe_dti *worker_dti(struct worker *w, unsigned tx, unsigned rx)
 		.cm_evq = w->b->q,
 		.cookie = 0x100 + w->number,
 	};
-	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct sockaddr_in to = { .sin_family = AF_INET };
 	struct ppe_dti *d;
 	struct ppe_event ev;
 
@@ -360,16 +373,16 @@ static struct ppe_dti *worker_dti(struct worker *w, unsigned tx, unsigned rx)
 	return d;
 }
 
-static void worker_init(struct worker *w, struct bench *b, const struct scenario *s, unsigned n)
+static void worker_init(struct worker *w, struct bench *bench, const struct scenario *s, unsigned n)
 {
 	memset(w, 0, sizeof(*w));
-	w->b = b;
+	w->b = bench;
 	w->s = s;
 	w->number = n;
 	w->seed = 0x1234567 + n * 7919;
 	sem_init(&w->feed, 0, 0);
 	for (unsigned i = 0; i < s->queues; i++)
-		w->q[i] = evq_new(b->ual, 16, 0);
+		w->q[i] = evq_new(bench->ual, s->slots, 0);
 	w->echo = worker_dti(w, 0, 1);
 	w->echo_far = worker_dti(w, 0, 1);
 	w->fed = worker_dti(w, 0, 2);
@@ -381,8 +394,7 @@ static uint64_t run(const struct scenario *s)
 {
 	static struct worker workers[WORKERS_MAX];
 	pthread_t injector[WORKERS_MAX];
-	struct ppe_ual_attr attr = {.placement = s->placement};
-	struct bench b;
+	struct ppe_ual_attr attr = { .placement = s->placement };
 	uint64_t sleeps = 0;
 
 	alarm(WATCHDOG_S);
@@ -423,6 +435,7 @@ static void wake_ups(const char *placement, unsigned rounds)
 				.placement = placement,
 				.workers = workers,
 				.queues = 1 + (how + workers) % QUEUES_MAX,
+				.slots = how % 3 ? 2 : 16, /* two: what comes often waits */
 				.rounds = rounds / workers,
 				.how = how,
 				.yields = how % 2,
@@ -472,12 +485,10 @@ static void owner_dedicated_loses_no_wake_up(void **state)
 
 /* --------------------------------------------------------------- one step at a time */
 
-static struct bench b;
-
 static void open_watched(const char *placement)
 {
-	static const struct scenario none = {.placement = "single"};
-	struct ppe_ual_attr attr = {.placement = placement};
+	static const struct scenario none = { .placement = "single" };
+	struct ppe_ual_attr attr = { .placement = placement };
 
 	alarm(WATCHDOG_S);
 	bench_open(&b, &attr, 16);
@@ -494,7 +505,7 @@ static void close_watched(void)
 
 static struct ppe_dti *connected(void)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct sockaddr_in to = { .sin_family = AF_INET };
 	struct ppe_dti *d = dti_new(&b, b.q, PPE_STREAM, 0);
 	struct ppe_event ev;
 
@@ -513,7 +524,7 @@ static void until_somebody_sleeps(enum slot who)
 /* The poster's own write fails while the engine's thread sleeps, and the program goes to poll(). */
 static void owner_failed_write_reaches_poll(void **state)
 {
-	struct pollfd p = {.events = POLLIN};
+	struct pollfd p = { .events = POLLIN };
 	struct ppe_event ev;
 	struct ppe_dti *d;
 
@@ -534,8 +545,8 @@ static void owner_failed_write_reaches_poll(void **state)
 /* So does the end of the listener whose accepts were posted. */
 static void owner_destroyed_listener_reaches_poll(void **state)
 {
-	struct pollfd p = {.events = POLLIN};
-	struct sockaddr_in at = {.sin_family = AF_INET};
+	struct pollfd p = { .events = POLLIN };
+	struct sockaddr_in at = { .sin_family = AF_INET };
 	struct ppe_dti *l, *child;
 	struct ppe_event ev;
 
@@ -577,8 +588,8 @@ static void owner_inline_arm_refuses_while_work_is_left(void **state)
 /* A deadline that is set while somebody sleeps is earlier than what it sleeps for. */
 static void owner_new_deadline_wakes_the_sleeper(void **state)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET};
-	struct pollfd p = {.events = POLLIN};
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	struct pollfd p = { .events = POLLIN };
 	struct ppe_dti *l, *child;
 	struct ppe_event ev;
 
@@ -628,7 +639,7 @@ static void owner_cancelled_waiter_leaves_the_slot(void **state)
 /* A signal ends a wait, but not when there is an event. */
 static void owner_wait_is_interrupted(void **state)
 {
-	static const char *const placements[] = {"adaptive", "inline", "dedicated"};
+	static const char *const placements[] = { "adaptive", "inline", "dedicated" };
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
@@ -707,7 +718,9 @@ static void owner_arms_are_counted(void **state)
 		assert_int_equal(ppe_evq_notify(set[1], SIGUSR1), 0);
 		assert_int_equal(ppe_evq_notify(set[1], SIGUSR2), 0);
 		assert_int_equal(atomic_load(&b.ual->followers), 2);
-		assert_int_equal(ppe_evq_wait(set, 2, 1000), -ETIMEDOUT);
+		ppe_evq_interrupt(set[0]);
+		assert_int_equal(atomic_load(&b.ual->followers), 1);
+		assert_int_equal(ppe_evq_wait(set, 2, -1), -EINTR);
 		assert_int_equal(atomic_load(&b.ual->followers), 1);
 		assert_int_equal(ppe_evq_notify(set[1], 0), 0);
 		assert_int_equal(atomic_load(&b.ual->followers), 0);
@@ -726,7 +739,7 @@ static void wake(int signo)
 
 static int catch_signals(void **state)
 {
-	struct sigaction watchdog = {.sa_handler = bark}, woken = {.sa_handler = wake};
+	struct sigaction watchdog = { .sa_handler = bark }, woken = { .sa_handler = wake };
 	sigset_t usr1;
 
 	(void)state;
@@ -754,5 +767,5 @@ int main(void)
 		cmocka_unit_test(owner_dedicated_loses_no_wake_up),
 	};
 
-	return run_tests(tests, catch_signals);
+	return test_run(tests, catch_signals);
 }

@@ -4,13 +4,14 @@
 
 static struct ppe_ual_attr attr_of(uint32_t s0, uint32_t n0, uint32_t s1, uint32_t n1)
 {
-	return (struct ppe_ual_attr){.pool = {{.size = s0, .count = n0}, {.size = s1, .count = n1}}};
+	return (struct ppe_ual_attr){ .pool = { { .size = s0, .count = n0 },
+						{ .size = s1, .count = n1 } } };
 }
 
 static void pool_default(void **state)
 {
-	struct ppe_ual_attr none = {0};
-	struct pool p = {0};
+	struct ppe_ual_attr none = { 0 };
+	struct pool p = { 0 };
 
 	(void)state;
 	assert_int_equal(pool_init(&p, &none), 0);
@@ -23,16 +24,16 @@ static void pool_default(void **state)
 static void pool_refuses_what_makes_no_sense(void **state)
 {
 	static const uint32_t bad[][4] = {
-		{255, 1, 0, 0},    {257, 1, 0, 0},    {1024, 0, 0, 0},
-		{0, 5, 0, 0},      {1024, 1, 512, 1}, {1024, 1, 1024, 1},
-		{1u << 31, 2, 512, 1}, {1u << 31, 3, 0, 0}, {0xffffffc0, 0xffffffff, 0, 0},
+		{ 255, 1, 0, 0 },        { 257, 1, 0, 0 },      { 1024, 0, 0, 0 },
+		{ 0, 5, 0, 0 },          { 1024, 1, 512, 1 },   { 1024, 1, 1024, 1 },
+		{ 1u << 31, 2, 512, 1 }, { 1u << 31, 3, 0, 0 }, { 0xffffffc0, 0xffffffff, 0, 0 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		struct ppe_ual_attr a = attr_of(bad[i][0], bad[i][1], bad[i][2], bad[i][3]);
 		struct ppe_ual *ual = NULL;
-		struct pool p = {0};
+		struct pool p = { 0 };
 
 		assert_int_equal(pool_init(&p, &a), -EINVAL);
 		assert_int_equal(ppe_ual_open(&a, &ual), -EINVAL);
@@ -43,7 +44,7 @@ static void pool_refuses_what_makes_no_sense(void **state)
 static void pool_gives_the_size_that_fits(void **state)
 {
 	struct ppe_ual_attr a = attr_of(256, 2, 1024, 2);
-	struct pool p = {0};
+	struct pool p = { 0 };
 	size_t size;
 	void *buf[4];
 
@@ -80,7 +81,7 @@ static void pool_gives_none_twice(void **state)
 	uint64_t seed = test_seed(3);
 	uint8_t *held[N];
 	size_t sizes[N];
-	struct pool p = {0};
+	struct pool p = { 0 };
 	unsigned n = 0;
 
 	(void)state;
@@ -122,5 +123,5 @@ int main(void)
 		cmocka_unit_test(pool_gives_none_twice),
 	};
 
-	return run_tests(tests, NULL);
+	return test_run(tests, NULL);
 }

@@ -195,5 +195,5 @@ int main(void)
 		cmocka_unit_test(requests_take_the_slots_they_need),
 	};
 
-	return run_tests(tests, NULL);
+	return test_run(tests, NULL);
 }

@@ -64,7 +64,7 @@ static void segment_pieces_are_apart(void **state)
 		uint8_t *p;
 		size_t len;
 		uint8_t mark;
-	} held[N] = {0};
+	} held[N] = { 0 };
 	uint64_t seed = test_seed(11);
 	struct segment s;
 
@@ -118,5 +118,5 @@ int main(void)
 		cmocka_unit_test(segment_is_not_in_a_child),
 	};
 
-	return run_tests(tests, NULL);
+	return test_run(tests, NULL);
 }

@@ -63,9 +63,9 @@ static void stream_resumes_at_every_offset(void **state)
 {
 	(void)state;
 	for (size_t step = 1; step <= 24; step++) {
-		struct ppe_sge sge[4] = {sge_of(&b, mem, 5), sge_of(&b, NULL, 0),
-					 sge_of(&b, mem + 5, 1), sge_of(&b, mem + 6, 17)};
-		struct ppe_post p = {.user_tag = step, .sge = sge, .nsge = 4};
+		struct ppe_sge sge[4] = { sge_of(&b, mem, 5), sge_of(&b, NULL, 0),
+					  sge_of(&b, mem + 5, 1), sge_of(&b, mem + 6, 17) };
+		struct ppe_post p = { .user_tag = step, .sge = sge, .nsge = 4 };
 
 		c->out.len = 0;
 		c->tx_step = step;
@@ -121,7 +121,7 @@ static void stream_keeps_inline_data_while_partly_sent(void **state)
 
 static void stream_sends_of_nothing(void **state)
 {
-	struct ppe_post none = {.user_tag = 5};
+	struct ppe_post none = { .user_tag = 5 };
 
 	(void)state;
 	assert_int_equal(ppe_post_send(d, &none), 0);
@@ -243,8 +243,8 @@ static void stream_memory_that_cannot_be_read(void **state)
 static void stream_deregistered_memory_fails_its_operations(void **state)
 {
 	struct ppe_mr mr;
-	struct ppe_sge sge = {.addr = (uintptr_t)mem, .len = 10};
-	struct ppe_post p = {.sge = &sge, .nsge = 1};
+	struct ppe_sge sge = { .addr = (uintptr_t)mem, .len = 10 };
+	struct ppe_post p = { .sge = &sge, .nsge = 1 };
 
 	(void)state;
 	assert_int_equal(ppe_mr_register(b.ual, mem, 10,
@@ -302,27 +302,30 @@ static const struct {
 	uint32_t sge_len; /* of the one entry behind it */
 	uint32_t sge_zero;
 } bad_requests[] = {
-	{"no slots", {.op = PPE_WR_SEND, .nslots = 0, .flags = PPE_WR_INLINE}, 0, 0},
-	{"more slots than published", {.op = PPE_WR_SEND, .nslots = 2}, 0, 0},
-	{"more slots than there are", {.op = PPE_WR_SEND, .nslots = 255}, 0, 0},
-	{"five slots", {.op = PPE_WR_SEND, .nslots = 5}, 0, 0},
-	{"unknown operation", {.op = 77, .nslots = 1}, 0, 0},
-	{"a list longer than its slot", {.op = PPE_WR_SEND, .nslots = 1, .nsge = 3}, 0, 0},
-	{"a list of 255", {.op = PPE_WR_SEND, .nslots = 1, .nsge = 255}, 0, 0},
-	{"length is not the sum", {.op = PPE_WR_SEND, .nslots = 1, .nsge = 1, .length = 9}, 10, 0},
-	{"length without a list", {.op = PPE_WR_SEND, .nslots = 1, .length = 9}, 0, 0},
-	{"inline longer than its slot",
-	 {.op = PPE_WR_SEND, .nslots = 1, .flags = PPE_WR_INLINE, .length = 49},
-	 0,
-	 0},
-	{"inline and a list",
-	 {.op = PPE_WR_SEND, .nslots = 1, .flags = PPE_WR_INLINE, .nsge = 1, .length = 10},
-	 10,
-	 0},
-	{"reserved is not zero",
-	 {.op = PPE_WR_SEND, .nslots = 1, .nsge = 1, .length = 10},
-	 10,
-	 1},
+	{ "no slots", { .op = PPE_WR_SEND, .nslots = 0, .flags = PPE_WR_INLINE }, 0, 0 },
+	{ "more slots than published", { .op = PPE_WR_SEND, .nslots = 2 }, 0, 0 },
+	{ "more slots than there are", { .op = PPE_WR_SEND, .nslots = 255 }, 0, 0 },
+	{ "five slots", { .op = PPE_WR_SEND, .nslots = 5 }, 0, 0 },
+	{ "unknown operation", { .op = 77, .nslots = 1 }, 0, 0 },
+	{ "a list longer than its slot", { .op = PPE_WR_SEND, .nslots = 1, .nsge = 3 }, 0, 0 },
+	{ "a list of 255", { .op = PPE_WR_SEND, .nslots = 1, .nsge = 255 }, 0, 0 },
+	{ "length is not the sum",
+	  { .op = PPE_WR_SEND, .nslots = 1, .nsge = 1, .length = 9 },
+	  10,
+	  0 },
+	{ "length without a list", { .op = PPE_WR_SEND, .nslots = 1, .length = 9 }, 0, 0 },
+	{ "inline longer than its slot",
+	  { .op = PPE_WR_SEND, .nslots = 1, .flags = PPE_WR_INLINE, .length = 49 },
+	  0,
+	  0 },
+	{ "inline and a list",
+	  { .op = PPE_WR_SEND, .nslots = 1, .flags = PPE_WR_INLINE, .nsge = 1, .length = 10 },
+	  10,
+	  0 },
+	{ "reserved is not zero",
+	  { .op = PPE_WR_SEND, .nslots = 1, .nsge = 1, .length = 10 },
+	  10,
+	  1 },
 };
 
 static void stream_malformed_sends_fail_alone(void **state)
@@ -374,14 +377,14 @@ static void stream_malformed_receives_fail_alone(void **state)
 /* Requests in the wrong queue. */
 static void stream_misplaced_requests_fail_alone(void **state)
 {
-	struct ppe_wr wr = {.op = PPE_WR_RECV, .nslots = 1, .user_tag = 1};
+	struct ppe_wr wr = { .op = PPE_WR_RECV, .nslots = 1, .user_tag = 1 };
 
 	(void)state;
 	hostile(dti_sq(d), &wr, NULL, 0);
 	expect(b.q, PPE_EV_RECV, 1, -EBADMSG, 0);
-	wr = (struct ppe_wr){.op = PPE_WR_SEND, .nslots = 1, .user_tag = 2};
+	wr = (struct ppe_wr){ .op = PPE_WR_SEND, .nslots = 1, .user_tag = 2 };
 	hostile(dti_rq(d), &wr, NULL, 0);
-	wr = (struct ppe_wr){.op = PPE_WR_SHUTDOWN, .nslots = 1, .user_tag = 3};
+	wr = (struct ppe_wr){ .op = PPE_WR_SHUTDOWN, .nslots = 1, .user_tag = 3 };
 	hostile(dti_rq(d), &wr, NULL, 0);
 	stub_inject(c, "abc", 3);
 	expect(b.q, PPE_EV_RECV, 2, -EBADMSG, 0);
@@ -395,7 +398,7 @@ static void stream_misplaced_requests_fail_alone(void **state)
 static void stream_tail_beyond_the_ring(void **state)
 {
 	struct ppe_dti *other = dti_connected(&b, PPE_STREAM, 8);
-	static const uint32_t jumps[] = {65, 1000, 0x7fffffff, 0x80000000, 0xffffffff};
+	static const uint32_t jumps[] = { 65, 1000, 0x7fffffff, 0x80000000, 0xffffffff };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(jumps); i++) {
@@ -457,9 +460,9 @@ static void inject(size_t len)
 
 static void stream_receives_scatter(void **state)
 {
-	struct ppe_sge sge[3] = {sge_of(&b, mem + 100, 3), sge_of(&b, mem, 0),
-				 sge_of(&b, mem + 200, 5)};
-	struct ppe_post p = {.user_tag = 1, .sge = sge, .nsge = 3};
+	struct ppe_sge sge[3] = { sge_of(&b, mem + 100, 3), sge_of(&b, mem, 0),
+				  sge_of(&b, mem + 200, 5) };
+	struct ppe_post p = { .user_tag = 1, .sge = sge, .nsge = 3 };
 
 	(void)state;
 	injected = 0;
@@ -506,7 +509,7 @@ static void stream_late_receives_get_every_byte(void **state)
 	}
 }
 
-static const struct ppe_ual_attr small_pool = {.pool = {{.size = 256, .count = 8}}};
+static const struct ppe_ual_attr small_pool = { .pool = { { .size = 256, .count = 8 } } };
 
 /* The pool is small: reading stops, and goes on as receives make room. */
 static void stream_pool_empty_stops_and_resumes(void **state)
@@ -577,7 +580,7 @@ static void stream_closing_gives_the_pool_back(void **state)
 	struct fab_conn *conn;
 
 	(void)state;
-	bench_open(&b, &(struct ppe_ual_attr){.pool = {{.size = 256, .count = 1}}}, 16);
+	bench_open(&b, &(struct ppe_ual_attr){ .pool = { { .size = 256, .count = 1 } } }, 16);
 	first = dti_connected(&b, PPE_STREAM, 0);
 	second = dti_connected(&b, PPE_STREAM, 0);
 	conn = stub_keep(second);
@@ -600,8 +603,8 @@ static void stream_closing_gives_the_pool_back(void **state)
 static void stream_full_queue_with_early_bytes(void **state)
 {
 	struct ppe_evq *rx;
-	struct ppe_dti_attr attr = {0};
-	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct ppe_dti_attr attr = { 0 };
+	struct sockaddr_in to = { .sin_family = AF_INET };
 
 	(void)state;
 	bench_open(&b, NULL, 16);
@@ -771,9 +774,8 @@ static void stream_cancel_at_every_place(void **state)
 		assert_int_equal(c->out.len, 50);
 		for (unsigned i = 0; i < 6; i++)
 			if (i != at)
-				assert_int_equal(pattern_check(c->out.data + 10 * left++, 10 * i,
-							       10),
-						 10);
+				assert_int_equal(
+					pattern_check(c->out.data + 10 * left++, 10 * i, 10), 10);
 		expect_none(b.q);
 	}
 	for (unsigned at = 0; at < 6; at++) {
@@ -928,8 +930,8 @@ static void model_send(struct model *m)
 {
 	static uint8_t source[128][8192]; /* more than the queue holds */
 	struct op *op = &m->ops[m->posted];
-	uint32_t len = rnd_below(&m->seed, 3) ? rnd_below(&m->seed, 300)
-					      : rnd_below(&m->seed, 8192);
+	uint32_t len =
+		rnd_below(&m->seed, 3) ? rnd_below(&m->seed, 300) : rnd_below(&m->seed, 8192);
 	bool silent = rnd_below(&m->seed, 4) == 0;
 	uint8_t *src = source[m->sends % 128];
 	int err;
@@ -939,15 +941,15 @@ static void model_send(struct model *m)
 		err = send_inline(d, m->posted, src, len, silent ? PPE_POST_SILENT : 0);
 	} else {
 		struct ppe_sge sge[10];
-		struct ppe_post p = {.user_tag = m->posted,
-				     .sge = sge,
-				     .nsge = 1 + rnd_below(&m->seed, 10),
-				     .flags = silent ? PPE_POST_SILENT : 0};
+		struct ppe_post p = { .user_tag = m->posted,
+				      .sge = sge,
+				      .nsge = 1 + rnd_below(&m->seed, 10),
+				      .flags = silent ? PPE_POST_SILENT : 0 };
 		uint32_t done = 0;
 
 		for (unsigned i = 0; i < p.nsge; i++) {
-			uint32_t n = i + 1u == p.nsge ? len - done
-						      : rnd_below(&m->seed, len - done + 1);
+			uint32_t n =
+				i + 1u == p.nsge ? len - done : rnd_below(&m->seed, len - done + 1);
 
 			sge[i] = sge_of(&b, src + done, n);
 			done += n;
@@ -958,7 +960,7 @@ static void model_send(struct model *m)
 		assert_int_equal(err, -EAGAIN);
 		return;
 	}
-	*op = (struct op){.len = len, .kind = PPE_EV_SEND, .silent = silent};
+	*op = (struct op){ .len = len, .kind = PPE_EV_SEND, .silent = silent };
 	m->tx_offset += len;
 	m->posted++;
 	m->sends++;
@@ -972,7 +974,7 @@ static void model_recv(struct model *m)
 
 	if (recv_mem(&b, d, m->posted, place, len))
 		return;
-	m->ops[m->posted++] = (struct op){.len = len, .kind = PPE_EV_RECV, .place = place};
+	m->ops[m->posted++] = (struct op){ .len = len, .kind = PPE_EV_RECV, .place = place };
 	m->recvs++;
 }
 
@@ -1019,7 +1021,7 @@ static void model_step(struct model *m)
 /* One connection's life: random traffic, then one of its ends. */
 static void model_run(uint64_t seed, unsigned steps)
 {
-	struct model m = {.seed = seed};
+	struct model m = { .seed = seed };
 	unsigned way = rnd_below(&m.seed, 4), silent_left = 0;
 
 	m.ops = calloc(steps + DRAIN, sizeof(*m.ops));
@@ -1122,5 +1124,5 @@ int main(void)
 		cmocka_unit_test(stream_model),
 	};
 
-	return run_tests(tests, NULL);
+	return test_run(tests, NULL);
 }

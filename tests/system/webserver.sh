@@ -1,0 +1,442 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#
+# eta-webserver under curl, wrk, and a client of its own that sends what those would not: are files
+# right, is bad input refused with the right status, do slow, greedy and vanishing clients harm
+# anybody, does it end cleanly?
+. "$(dirname "$0")/lib.sh"
+need curl wrk python3
+
+server=$ETA_BIN_DIR/eta-webserver
+root=$test_dir/root
+large=$((32 * 1024 * 1024 + 17)) # more than two sends, and more than the engine's buffers
+pid=
+
+make_site() {
+	local size
+	mkdir -p "$root/folder/deep" "$root/empty"
+	for size in 0 1 2 1023 1024 4095 4096 65535 65536 1000000 "$large"; do
+		head -c "$size" /dev/urandom >"$root/$size"
+	done
+	for size in 1 2 3 4 5 6; do
+		head -c "$((size * 30000))" /dev/urandom >"$root/part$size.bin"
+	done
+	echo '<p>top</p>' >"$root/index.html"
+	echo '<p>deep</p>' >"$root/folder/deep/index.html"
+	echo 'with space' >"$root/a b.txt"
+	echo 'the secret' >"$test_dir/secret"
+	ln -s ../secret "$root/link-out"
+	ln -s "$test_dir/secret" "$root/link-absolute"
+	ln -s folder/deep/index.html "$root/link-in"
+	ln -s / "$root/link-root"
+	mkfifo "$root/pipe"
+}
+
+# start_on ADDRESS OPTION...: a server on a free port of it; sets $pid, $address, $url.
+start_on() {
+	local listen=$1:0
+	shift
+	: >"$test_dir/log" # the address of the last one must not be found there
+	start_background "$test_dir/log" "$server" --listen "$listen" "$@" "$root"
+	pid=$!
+	address=$(listening_address "$test_dir/log" "$pid") || fail "the server did not start"
+	url=http://$address
+}
+
+start() {
+	start_on 127.0.0.1 "$@"
+}
+
+# ends SIGNAL: the signal ends the server, with exit code 0, and it had nothing to say.
+ends() {
+	local code=0
+	kill "-$1" "$pid" 2>/dev/null || true # it may have ended by an earlier one
+	wait "$pid" || code=$?
+	[[ $code == 0 ]] || { cat "$test_dir/log"; fail "exit code $code after SIG$1"; }
+	[[ $(grep -vc '^listening on ' "$test_dir/log") == 0 ]] ||
+		{ cat "$test_dir/log"; fail "the server complained"; }
+}
+
+get() {
+	curl --silent --show-error --no-progress-meter --max-time 60 "$@"
+}
+
+# same PATH FILE: what the server has at PATH is FILE.
+same() {
+	get --fail -o "$test_dir/got" "$url/$1"
+	cmp "$test_dir/got" "$2" || fail "/$1 arrived wrong"
+}
+
+# status PATH: prints it; as it stands, nothing is normalised.
+status() {
+	get --path-as-is -o "$test_dir/got" -w '%{http_code}' "$url$1"
+}
+
+descriptors() {
+	find "/proc/$pid/fd" -mindepth 1 | wc -l
+}
+
+has_descriptors() {
+	[[ $(descriptors) == "$1" ]]
+}
+
+all_files() {
+	local file
+	for file in "$root"/[0-9]* "$root"/*.bin; do
+		same "${file##*/}" "$file"
+	done
+	same "" "$root/index.html"
+	same folder/deep/ "$root/folder/deep/index.html"
+	same link-in "$root/folder/deep/index.html"
+	same a%20b.txt "$root/a b.txt"
+	same 1024?query "$root/1024"
+	get --fail --http1.0 -o "$test_dir/got" "$url/4096"
+	cmp "$test_dir/got" "$root/4096"
+}
+
+# A file of 5 GiB, which takes no room: its length is told right.
+huge_file() {
+	local size=$((5 * 1024 * 1024 * 1024 + 3)) got
+	truncate -s "$size" "$root/huge"
+	got=$(get --head "$url/huge" | tr -d '\r' | sed -n 's/^Content-Length: //p')
+	[[ $got == "$size" ]] || fail "5 GiB are announced as $got bytes"
+	rm "$root/huge"
+}
+
+heads() {
+	local head
+	head=$(get --head "$url/1000000" | tr -d '\r')
+	[[ $head == "HTTP/1.1 200 OK"*"Content-Length: 1000000"* ]] || fail "HEAD: $head"
+	[[ $(get --head -w '%{size_download}' -o /dev/null "$url/1000000") == 0 ]]
+	head=$(get --head "$url/a%20b.txt" | tr -d '\r')
+	[[ $head == *"Content-Type: text/plain"* ]] || fail "no media type: $head"
+	[[ $head == *"Date: "*" GMT"* && $head == *"Last-Modified: "*" GMT"* ]] ||
+		fail "no dates: $head"
+	head=$(get --head "$url/folder/deep" | tr -d '\r')
+	[[ $head == *" 301 "*"Location: /folder/deep/"* ]] || fail "no redirection: $head"
+	head=$(get --path-as-is --head "$url///folder/deep" | tr -d '\r')
+	[[ $head == *"Location: /folder/deep/"* ]] || fail "leads to another host: $head"
+}
+
+refusals() {
+	local path
+	[[ $(status /none) == 404 ]] || fail "a missing file"
+	[[ $(status /empty/) == 404 ]] || fail "a folder without an index"
+	[[ $(status /1024/x) == 404 ]] || fail "below a file"
+	[[ $(status /pipe) == 403 ]] || fail "a pipe"
+	[[ $(status /%zz) == 400 ]] || fail "a broken escape"
+	[[ $(get -X DELETE -o /dev/null -w '%{http_code}' "$url/1024") == 405 ]] || fail DELETE
+	[[ $(get -d x=y -o /dev/null -w '%{http_code}' "$url/1024") == 405 ]] || fail POST
+	[[ $(get -X BREW -o /dev/null -w '%{http_code}' "$url/1024") == 501 ]] || fail BREW
+	for path in /../secret /folder/../../secret /%2e%2e/secret /..%2fsecret \
+		/link-out /link-absolute /link-root/etc/passwd "/link-root$test_dir/secret"; do
+		[[ $(status "$path") == 403 ]] || fail "$path is not refused"
+		! grep -q secret "$test_dir/got" || fail "$path leads out"
+	done
+}
+
+# Several requests on one connection; and two urls with one connection by curl itself.
+keep_alive() {
+	local connections
+	connections=$(get -o /dev/null -o /dev/null -o /dev/null -w '%{num_connects} ' \
+		"$url/1024" "$url/none" "$url/65536")
+	[[ $connections == "1 0 0 " ]] || fail "connections were not kept: $connections"
+}
+
+# What curl would not send.
+raw_client() {
+	python3 - "$address" "$root" "$large" <<'PYTHON'
+import os
+import socket
+import sys
+import time
+
+host, port = sys.argv[1].rsplit(":", 1)
+root, large = sys.argv[2], int(sys.argv[3])
+
+
+def connect():
+    s = socket.create_connection((host, int(port)), timeout=30)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
+
+
+def rest(s):
+    return b"".join(iter(lambda: s.recv(1 << 20), b""))
+
+
+def content(name):
+    with open(f"{root}/{name}", "rb") as f:
+        return f.read()
+
+
+def request(path, *fields, method="GET"):
+    lines = [f"{method} {path} HTTP/1.1", "Host: test", *fields, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def exchange(data, pieces=None):
+    """Sends, in pieces if asked to, and returns all that comes back."""
+    with connect() as s:
+        for i in range(0, len(data), pieces or len(data)):
+            s.sendall(data[i : i + (pieces or len(data))])
+        return rest(s)
+
+
+def status_of(response):
+    assert response.startswith(b"HTTP/1.1 "), response[:100]
+    return int(response[9:12])
+
+
+def expect_status(want, data):
+    got = status_of(exchange(data))
+    assert got == want, f"{data[:80]!r}: {got} instead of {want}"
+
+
+def split_responses(data):
+    """The bodies of responses that come one behind the other."""
+    bodies, at = [], 0
+    while at < len(data):
+        begin = data.index(b"\r\n\r\n", at) + 4
+        fields = data[at:begin].lower().split(b"\r\n")
+        n = [int(f.split(b":")[1]) for f in fields if f.startswith(b"content-length:")][0]
+        at = begin + n
+        assert at <= len(data), f"{len(data) - begin} of {n} bytes"
+        bodies.append(data[begin:at])
+    return bodies
+
+
+close = "Connection: close"
+expect_status(400, b"GET / HTTP/1.1\r\n\r\n")
+expect_status(400, b"GET /\r\n\r\n")
+expect_status(400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+expect_status(400, request("/", "X : y"))
+expect_status(400, request("/", "Content-Length: 1", "Transfer-Encoding: chunked"))
+expect_status(501, request("/", "Transfer-Encoding: gzip"))
+expect_status(413, request("/", "Content-Length: 10") + b"0123456789")
+expect_status(413, request("/", "Transfer-Encoding: chunked") + b"1\r\na\r\n0\r\n\r\n")
+expect_status(505, b"GET / HTTP/2.0\r\nHost: h\r\n\r\n")
+expect_status(414, request("/" + "a" * 9000))
+expect_status(414, request("/" + "a" * 8000, close)[:8192] + b"a" * 8192)
+expect_status(431, request("/", "X: " + "a" * 9000))
+expect_status(431, request("/", *["X: y"] * 101, close))
+expect_status(414, request("/" + "a" * 7000, close))
+expect_status(404, request("/" + "a" * 3000, close))
+expect_status(200, request("/", "X: " + "a" * 7000, close))
+# a lot of content that nobody reads must not cost the sender its answer
+expect_status(405, request("/", "Content-Length: 3000000", method="POST") + b"x" * 3000000)
+
+# in pieces of any size, also of a head that outgrows the first buffer
+for pieces in (1, 3, 100, 1000, 1025):
+    for field in ("X: y", "X: " + "b" * 2500):
+        if pieces > 1 or len(field) < 100:
+            got = exchange(request("/1024", field, close), pieces)
+            assert split_responses(got) == [content("1024")], (pieces, field)
+
+# pipelined, small and large, more than any buffer holds; two passes, with a longer head in between
+names = ["1024", "0", "65536", "1", "1000000", "4095"] * 40
+data = b"".join(request("/" + n, "X: " + "c" * (1500 if i % 50 == 7 else 0)) for i, n in enumerate(names))
+data += request("/none", close)
+bodies = split_responses(exchange(data))
+assert len(bodies) == len(names) + 1, len(bodies)
+assert all(b == content(n) for b, n in zip(bodies, names))
+assert bodies[-1] == b"404 Not Found\n"
+
+# requests behind one that closes, or that is broken, are not answered
+assert len(split_responses(exchange(request("/1", close) + request("/1")))) == 1
+assert len(split_responses(exchange(b"GET\r\n\r\n" + request("/1")))) == 1
+
+# a client that has shut down its sending side gets all its answers
+with connect() as s:
+    s.sendall(request("/1000000") + request("/65536"))
+    s.shutdown(socket.SHUT_WR)
+    assert split_responses(rest(s)) == [content("1000000"), content("65536")]
+
+# clients that vanish: in the middle of a request, of a response, and with a reset
+for data in (b"GET /1024 HTTP", request(f"/{large}")):
+    for reset in (False, True):
+        s = connect()
+        s.sendall(data)
+        time.sleep(0.05)
+        if reset:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        s.close()
+
+# a file that shrinks while it is being sent ends that connection, and nothing else
+with connect() as s:
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    with open(f"{root}/shrinking", "wb") as f:
+        f.write(content(str(large)))
+    s.sendall(request("/shrinking"))
+    got = s.recv(1000)
+    os.truncate(f"{root}/shrinking", large // 2)
+    try:
+        got += rest(s)
+    except ConnectionResetError:
+        pass
+    assert len(got) < large, "a file that shrank arrived whole"
+expect_status(200, request("/1024", close))
+
+# one that takes nothing holds up nobody
+with connect() as greedy:
+    greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    greedy.sendall(request(f"/{large}"))
+    for _ in range(20):
+        assert split_responses(exchange(request("/65536", close))) == [content("65536")]
+PYTHON
+}
+
+# A file that is replaced, grows, or vanishes is noticed.
+changed_files() {
+	echo one >"$root/changing"
+	same changing "$root/changing"
+	echo 'two, longer' >"$root/new"
+	mv "$root/new" "$root/changing"
+	sleep 1.2
+	same changing "$root/changing"
+	echo more >>"$root/changing"
+	sleep 1.2
+	same changing "$root/changing"
+	rm "$root/changing"
+	sleep 1.2
+	[[ $(status /changing) == 404 ]] || fail "a removed file is still there"
+}
+
+parallel() {
+	local i arguments=()
+	mkdir -p "$test_dir/many"
+	for i in $(seq 60); do
+		arguments+=(-o "$test_dir/many/$i" "$url/part$((i % 6 + 1)).bin")
+	done
+	get --fail --parallel --parallel-max "$1" "${arguments[@]}"
+	for i in $(seq 60); do
+		cmp "$test_dir/many/$i" "$root/part$((i % 6 + 1)).bin"
+	done
+}
+
+load() {
+	local output
+	output=$(timeout 60 wrk -t 1 -c 32 -d 2s --timeout 30s "$url/$1")
+	[[ $output == *"requests in"* && $output != *"Socket errors"* && $output != *Non-2xx* ]] ||
+		fail "wrk: $output"
+	sed -n 's/^Requests/&/p' <<<"$output"
+}
+
+# Half a request, and silence: refused in time. A connection without any request: closed.
+slow_clients() {
+	python3 - "$address" <<'PYTHON'
+import socket
+import sys
+
+host, port = sys.argv[1].rsplit(":", 1)
+
+
+def connect(request):
+    s = socket.create_connection((host, int(port)), timeout=30)
+    s.sendall(request)
+    return s
+
+
+half, none = connect(b"GET / HT"), connect(b"")
+assert half.recv(1000).startswith(b"HTTP/1.1 408 ")
+assert none.recv(1000) == b""
+PYTHON
+}
+
+# The response that has begun is sent before a signal ends the server.
+end_in_order() {
+	local client
+	python3 - "$address" "$root/$large" "$test_dir" <<'PYTHON' &
+import http.client
+import os
+import sys
+import time
+
+address, path, signs = sys.argv[1:]
+connection = http.client.HTTPConnection(address, timeout=60)
+connection.request("GET", "/" + os.path.basename(path))
+response = connection.getresponse()
+data = response.read(1000)
+open(signs + "/begun", "w").close()
+while not os.path.exists(signs + "/ending"):
+    time.sleep(0.01)
+data += response.read()
+assert data == open(path, "rb").read()
+PYTHON
+	client=$!
+	wait_until 30 test -e "$test_dir/begun" || fail "no response"
+	kill -TERM "$pid"
+	touch "$test_dir/ending"
+	wait "$client" || fail "the transfer was cut off"
+	ends TERM
+}
+
+wrong_calls() {
+	local code
+	for arguments in "" "$root" "--listen 127.0.0.1:0" "--listen x $root" "--listen ::1:0 $root" \
+		"--listen 127.0.0.1:99999 $root" "--listen 127.0.0.1:0 --connections 0 $root" \
+		"--listen 127.0.0.1:0 $root more" "--no-such-option"; do
+		code=0
+		# shellcheck disable=SC2086
+		timeout 10 "$server" $arguments >"$test_dir/out" 2>&1 || code=$?
+		[[ $code == 2 && -s $test_dir/out ]] || fail "'$arguments': exit code $code"
+	done
+	for arguments in "--listen 127.0.0.1:0 $test_dir/none" "--listen 127.0.0.1:0 $root/1024" \
+		"--listen $address $root" "--listen 127.0.0.1:0 --placement upside-down $root"; do
+		code=0
+		# shellcheck disable=SC2086
+		timeout 10 "$server" $arguments >"$test_dir/out" 2>&1 || code=$?
+		[[ $code == 1 && -s $test_dir/out ]] || fail "'$arguments': exit code $code"
+	done
+	"$server" --help | grep -q -- --placement
+	"$server" --version | grep -q '^eta-webserver [0-9]'
+}
+
+make_site
+
+say "files, and what is refused"
+start
+before=$(descriptors)
+all_files
+huge_file
+heads
+refusals
+keep_alive
+say "a client of our own"
+raw_client
+changed_files
+say "many at a time"
+parallel 6
+parallel 30
+load 1024
+load 65536
+wrong_calls
+wait_until 20 has_descriptors "$before" ||
+	fail "$before descriptors in the beginning, $(descriptors) in the end"
+end_in_order
+
+say "slow clients"
+start --timeout 1
+slow_clients
+ends TERM
+
+say "fewer connections than clients"
+start --connections 4
+parallel 30
+load 1024
+ends INT
+
+for placement in inline adaptive dedicated; do
+	say "placement $placement"
+	start --placement "$placement"
+	all_files
+	parallel 6
+	ends TERM
+done
+
+if [[ -e /proc/net/if_inet6 ]]; then
+	say "IPv6"
+	start_on '[::1]'
+	same "$large" "$root/$large"
+	ends TERM
+fi
