@@ -650,6 +650,7 @@ static int accept_run(struct fab_listener *l)
 
 static int conn_progress(struct fab_conn *c, int budget)
 {
+	bool readable;
 	int done = 0;
 
 	if (c->lag) {
@@ -662,7 +663,10 @@ static int conn_progress(struct fab_conn *c, int budget)
 	}
 	if (c->tx_blocked && (c->window || c->out_err))
 		c->tx_blocked = false;
-	if (conn_readable(c))
+	lock();
+	readable = conn_readable(c);
+	unlock();
+	if (readable)
 		done = conn_receive(c, budget);
 	return done;
 }

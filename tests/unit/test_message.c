@@ -574,7 +574,7 @@ static void message_model(void **state)
 		}
 	}
 	assert_int_equal(pattern_check(c->out.data, 0, c->out.len), c->out.len);
-	assert_true(told > 1000 && received > 1000);
+	assert_true(told > 200 && received > 200);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
