@@ -7,6 +7,7 @@
 
 #define LATE_US 50         /* a doorbell that waited longer was late */
 #define EAGER_POSTS 64     /* after a late one, posts that transmit themselves */
+#define EAGER_LONG 1024    /* ... when it was the thread that came to its aid */
 #define IN_TIME_FLUSHES 64 /* ... or until so many in a row were in time */
 #define TIMER_TURNS 16     /* polls between two looks at the clock */
 
@@ -24,7 +25,7 @@ static void judge_lateness(struct ppe_dti *d, uint64_t now)
 	if (clock_age(now, rung) > clock_us(LATE_US)) {
 		count(d->ual, late_flushes, 1);
 		q->flushed_in_time = 0;
-		atomic_store_explicit(&q->eager, EAGER_POSTS, memory_order_relaxed);
+		set_relaxed(&q->eager, d->ual->by_thread ? EAGER_LONG : EAGER_POSTS);
 	} else if (++q->flushed_in_time == IN_TIME_FLUSHES) {
 		q->flushed_in_time = 0;
 		atomic_store_explicit(&q->eager, 0, memory_order_relaxed);
@@ -112,6 +113,7 @@ void turn_run(struct ppe_ual *ual, enum turn_kind kind)
 
 	assert(turn_held(ual));
 	count_turn(ual, kind);
+	ual->by_thread = kind == TURN_THREAD;
 	if (atomic_load_explicit(&ual->work_left, memory_order_relaxed))
 		atomic_store(&ual->work_left, 0);
 	turn_take_doorbells(ual);

@@ -237,6 +237,7 @@ struct ppe_dti {
 	uint8_t service, flags;
 	futex_t sq_lock, rq_lock; /* taken when PPE_LOCKED */
 	uint32_t bytes_posted;    /* since the send queue was last seen empty */
+	uint32_t eager_epoch;     /* of the latest eager post: polls till then */
 
 	/* engine's */
 	uint8_t state, pending;
@@ -456,6 +457,7 @@ struct ppe_ual {
 	uint32_t nevqs;
 	struct anon_buf *landing; /* where unexpected stream bytes land first */
 	uint32_t turns;
+	bool by_thread; /* this turn is the thread's */
 	struct tx_op *batch;
 	unsigned batch_count;
 	uint32_t batch_slots; /* of their queue, in all */

@@ -19,6 +19,7 @@
 
 #define UNSENT_SLOTS 128 /* so many posted and not yet sent: transmit, whoever polls */
 #define UNSENT_BYTES (256 * 1024)
+#define EAGER_BURST_PRICE 16
 #define RECALL_POSTS 16 /* that transmitted themselves while the thread slept in the fabric ... */
 #define RECALL_US 1000  /* ... within this time */
 
@@ -146,15 +147,29 @@ static void recall_thread(struct ppe_ual *ual)
 		ual->fabric.stream->kick(ual->fabric.fab);
 }
 
+/*
+ * An eager post that comes singly, with polls before and behind it, loses nothing: the write would be
+ * made anyway. Of those that come several at a time, one write could have carried all; so they soon
+ * use up what a late one has left to be eager.
+ */
+static int32_t eager_price(struct ppe_dti *d)
+{
+	uint32_t epoch = get_relaxed(&d->ual->epoch);
+	bool single = epoch != d->eager_epoch;
+
+	d->eager_epoch = epoch;
+	return single ? 1 : EAGER_BURST_PRICE;
+}
+
 static bool is_eager(struct ppe_dti *d)
 {
 	_Atomic int32_t *eager = &d->tx_evq->eager;
-	int32_t left = atomic_load_explicit(eager, memory_order_relaxed);
+	int32_t left = get_relaxed(eager);
 
 	if (left <= 0)
 		return false;
 	/* threads may race for it: a heuristic that is one too many does not matter */
-	atomic_store_explicit(eager, left - 1, memory_order_relaxed);
+	set_relaxed(eager, left - eager_price(d));
 	count_shared(&d->ual->counters.eager_posts);
 	return true;
 }

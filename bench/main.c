@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* main.c - eta-bench: one program, a subcommand for each target. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+/* One that could not run does not keep the others from running. */
+static int run_all(void)
+{
+	int err = 0;
+
+	for (const struct command *c = commands; c->name; c++)
+		if (c->run != run_all && c->run())
+			err = -1;
+	return err;
+}
+
+const struct command commands[] = {
+	{ "pingpong", pingpong_run,
+	  "64 B fi_pingpong, eta beside tcp and a bare TCP loop; by size" },
+	{ "post", post_run, "what posting a 64 B send costs the caller" },
+	{ "idle", idle_run, "processor time of processes that do nothing, or poll now and then" },
+	{ "takeover", takeover_run, "an application stops polling: when does the engine step in?" },
+	{ "late-send", late_send_run, "a send, then computing: when does the peer have it?" },
+	{ "memory", memory_run, "user memory of idle connections" },
+	{ "all", run_all, "all of these, one after the other" },
+	{ NULL, NULL, NULL },
+};
+
+/* Providers are found beside this program unless the user says where: bin/../lib. */
+static void set_provider_path(void)
+{
+	char path[4096];
+	ssize_t n;
+	char *slash;
+
+	if (opt.provider_path) {
+		setenv("FI_PROVIDER_PATH", opt.provider_path, 1);
+		return;
+	}
+	if (getenv("FI_PROVIDER_PATH"))
+		return;
+	n = readlink("/proc/self/exe", path, sizeof(path) - 16);
+	if (n <= 0)
+		return;
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	if (!slash)
+		return;
+	strcpy(slash, "/../lib");
+	setenv("FI_PROVIDER_PATH", path, 1);
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *c = options_parse(argc, argv);
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	set_provider_path();
+	machine_describe();
+	if (!cores_usable()) {
+		not_run("cores %d and %d are not both there to run on", opt.cores[0], opt.cores[1]);
+		return summary();
+	}
+	c->run();
+	return summary();
+}
