@@ -329,7 +329,7 @@ struct fab_msg_ops {
 	int (*connect)(struct fab_msg *m, const struct fab_connect_attr *attr, const void *pdata,
 		       size_t len, const struct fab_msg_user *ops, void *user,
 		       struct fab_msg_conn **out);
-	/* connected() follows, never from within this call. */
+	/* connected() follows, never from within this call. -ESTALE: the peer has left; close it. */
 	int (*accept)(struct fab_msg_conn *conn, const void *pdata, size_t len,
 		      const struct fab_msg_user *ops, void *user);
 	/* The refusal is sent and the connection is gone. */

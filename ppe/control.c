@@ -167,7 +167,7 @@ int ppe_dti_connect(struct ppe_dti *d, const struct sockaddr *sa, socklen_t len,
 {
 	struct ppe_ual *ual = d->ual;
 	union fab_addr peer;
-	struct fab_connect_attr attr = {.peer = &peer, .timeout_ns = timeout_ns};
+	struct fab_connect_attr attr = { .peer = &peer, .timeout_ns = timeout_ns };
 	int err = fab_addr_set(&peer, sa, len);
 
 	if (err)
@@ -284,6 +284,10 @@ int ppe_dti_accept_request(struct ppe_dti *d, uint64_t request, uint64_t user_ta
 		d->state = DTI_CONNECTING;
 		d->cm_tag = user_tag;
 		request_free(r);
+	} else if (err == -ESTALE) {
+		/* its peer left after its listener did, and nobody could say so */
+		msg_of(d)->conn_close(r->conn, false);
+		request_free(r);
 	}
 	return control_leave_run(ual, err);
 }
@@ -383,7 +387,7 @@ static int cancel_slot(struct ppe_dti *d, struct ppe_evq *q, union ppe_slot *slo
 		return -EAGAIN;
 	dti_event(d, q, type, slot->wr.user_tag, -ECANCELED, 0);
 	count(d->ual, cancelled, 1);
-	slot->wr = (struct ppe_wr){.op = PPE_WR_NONE, .nslots = slots};
+	slot->wr = (struct ppe_wr){ .op = PPE_WR_NONE, .nslots = slots };
 	return 0;
 }
 
@@ -522,7 +526,7 @@ int ppe_dti_set_option(struct ppe_dti *d, enum fab_option opt, int value)
 
 int ppe_dti_get_option(struct ppe_dti *d, enum fab_option opt, int *value)
 {
-	static const int unset[FAB_OPTIONS] = {[FAB_OPT_NODELAY] = 1};
+	static const int unset[FAB_OPTIONS] = { [FAB_OPT_NODELAY] = 1 };
 	int err;
 
 	if ((unsigned)opt >= FAB_OPTIONS)

@@ -234,10 +234,10 @@ int wr_reject(struct ppe_ual *ual, int err)
 		int err;
 		enum ppe_reject why;
 	} reasons[] = {
-		{-EBADMSG, PPE_REJECT_MALFORMED},   {-ENOKEY, PPE_REJECT_NO_REGION},
-		{-EKEYREVOKED, PPE_REJECT_REVOKED}, {-EKEYREJECTED, PPE_REJECT_TAG},
-		{-ERANGE, PPE_REJECT_BOUNDS},       {-EACCES, PPE_REJECT_ACCESS},
-		{-EFAULT, PPE_REJECT_FAULT},
+		{ -EBADMSG, PPE_REJECT_MALFORMED },   { -ENOKEY, PPE_REJECT_NO_REGION },
+		{ -EKEYREVOKED, PPE_REJECT_REVOKED }, { -EKEYREJECTED, PPE_REJECT_TAG },
+		{ -ERANGE, PPE_REJECT_BOUNDS },       { -EACCES, PPE_REJECT_ACCESS },
+		{ -EFAULT, PPE_REJECT_FAULT },
 	};
 
 	for (unsigned i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
@@ -382,7 +382,8 @@ static bool flush_queue(struct ppe_dti *d, struct queue_view v, struct ppe_evq *
 				evq_stall(q, d);
 				return false;
 			}
-			dti_event(d, q, v.idx == &d->sh->rq ? PPE_EV_RECV : dti_event_type(&c.s[0].wr),
+			dti_event(d, q,
+				  v.idx == &d->sh->rq ? PPE_EV_RECV : dti_event_type(&c.s[0].wr),
 				  c.s[0].wr.user_tag, error, 0);
 		}
 		count(d->ual, flushed, !nothing);

@@ -92,7 +92,8 @@ int pool_init(struct pool *p, const struct ppe_ual_attr *attr);
 void pool_destroy(struct pool *p);
 /* The smallest free buffer of at least @want bytes; else the largest free one; NULL: none. */
 void *pool_get(struct pool *p, size_t want, size_t *size);
-void pool_put(struct pool *p, void *buf);
+/* Returns its size. */
+size_t pool_put(struct pool *p, void *buf);
 /* Size of the largest free buffer. */
 size_t pool_room(const struct pool *p);
 
@@ -328,11 +329,11 @@ struct queue_view {
 };
 static inline struct queue_view dti_sq(struct ppe_dti *d)
 {
-	return (struct queue_view){&d->sh->sq, d->sq_ring, d->sq_mask};
+	return (struct queue_view){ &d->sh->sq, d->sq_ring, d->sq_mask };
 }
 static inline struct queue_view dti_rq(struct ppe_dti *d)
 {
-	return (struct queue_view){&d->sh->rq, d->rq_ring, d->rq_mask};
+	return (struct queue_view){ &d->sh->rq, d->rq_ring, d->rq_mask };
 }
 /*
  * Copies the request @ahead slots behind the head. Returns the slots it takes, 0: there is none.
@@ -413,12 +414,12 @@ struct ppe_ual {
 	_Alignas(PPE_CACHE_LINE) _Atomic uint32_t slot;  /* who may sleep in the fabric */
 	_Alignas(PPE_CACHE_LINE) _Atomic uint32_t epoch; /* turns by non-blocking pollers */
 	_Atomic uint64_t last_poll;                      /* ticks of the latest */
-	_Atomic uint64_t recall_since; /* ticks, and posts since: see post.c */
+	_Atomic uint64_t recall_since;                   /* ticks, and posts since: see post.c */
 	_Atomic uint32_t recall_posts;
-	_Alignas(PPE_CACHE_LINE) futex_t t_word;         /* hand-over to the thread */
-	_Atomic uint32_t t_state;                        /* enum thread_state */
-	_Atomic uint32_t t_cpu;                          /* the thread's processor + 1 */
-	_Alignas(PPE_CACHE_LINE) futex_t any_seq;        /* followers on several queues */
+	_Alignas(PPE_CACHE_LINE) futex_t t_word;  /* hand-over to the thread */
+	_Atomic uint32_t t_state;                 /* enum thread_state */
+	_Atomic uint32_t t_cpu;                   /* the thread's processor + 1 */
+	_Alignas(PPE_CACHE_LINE) futex_t any_seq; /* followers on several queues */
 	_Atomic uint32_t followers; /* queues armed in another way than ARMED_LEADER, and signals */
 	_Atomic uint32_t bells_head;  /* copy of bells.head, for sleepers' re-check */
 	_Atomic uint32_t work_left;   /* a turn ended with active DTIs: sleepers' re-check too */

@@ -23,8 +23,8 @@ typedef _Atomic uint32_t futex_t;
 /* Sleeps while *@word == @value; negative @timeout_ns: no limit. 0, -EAGAIN, -EINTR, -ETIMEDOUT. */
 static inline int futex_wait(futex_t *word, uint32_t value, int64_t timeout_ns)
 {
-	struct timespec ts = {.tv_sec = timeout_ns / 1000000000,
-			      .tv_nsec = timeout_ns % 1000000000};
+	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
+			       .tv_nsec = timeout_ns % 1000000000 };
 
 	if (!syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns < 0 ? NULL : &ts, NULL,
 		     0))

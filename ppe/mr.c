@@ -122,7 +122,7 @@ static int region_enter(struct mr_table *t, const void *addr, size_t len, unsign
 	/* never 0, so that no handle is */
 	if (!e->generation)
 		e->generation = 1;
-	*mr = (struct ppe_mr){.region = handle_make(number, e->generation), .ptag = ptag};
+	*mr = (struct ppe_mr){ .region = handle_make(number, e->generation), .ptag = ptag };
 	return 0;
 }
 

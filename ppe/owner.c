@@ -6,10 +6,10 @@
  * The rules, by the name they have there:
  *
  *  - The turn is held for one bounded round; never across a return, a sleep or a callback.
- *  - Whoever sleeps in the fabric holds the slot, alone; it takes the slot, then looks once more for
- *    doorbells and events, then sleeps. A poster rings, then looks at the slot.
- *  - The sleeper, woken, drains the kick and disarms *before* it gives the slot back; nobody else
- *    drains the kick.
+ *  - Whoever sleeps in the fabric holds the slot, alone; it takes the slot, then arms, then looks
+ *    once more for doorbells and events, then sleeps. A poster rings, then looks at the slot.
+ *  - The sleeper, woken, drains the kick and disarms *before* it gives the slot back, and then runs
+ *    a turn before it returns; nobody else drains the kick.
  *  - A waiter arms its event queue, then looks once more. An event is published, then the arm is
  *    taken by exchange and what it says is woken.
  *  - A waiter that sleeps on a word, or in poll(), needs somebody who runs the engine: the leader in
@@ -415,18 +415,21 @@ static void leader_leaves(struct ppe_ual *ual)
 		owner_handover(ual);
 }
 
-/* 0; -EINTR; -EAGAIN: somebody else has the slot. */
+/*
+ * 0; -EINTR; -EAGAIN: somebody else has the slot.
+ *
+ * The slot first, then the arm: the other way round, a turn that has published an event could take
+ * the arm, and its kick would go to whoever sleeps in the slot in between.
+ */
 static int wait_lead(const struct wait_set *w)
 {
 	struct ppe_ual *ual = w->ual;
 	uint32_t none = SLOT_NONE;
 	int err = 0;
 
-	set_arm(w, ARMED_LEADER);
-	if (!atomic_compare_exchange_strong(&ual->slot, &none, SLOT_WAITER)) {
-		set_disarm(w);
+	if (!atomic_compare_exchange_strong(&ual->slot, &none, SLOT_WAITER))
 		return -EAGAIN;
-	}
+	set_arm(w, ARMED_LEADER);
 	if (!owner_work_pending(ual) && !set_has_news(w))
 		err = owner_sleep(ual, w->deadline);
 	/* in this order: an event posted between would kick a slot that is somebody else's */
@@ -434,6 +437,10 @@ static int wait_lead(const struct wait_set *w)
 	atomic_exchange(&ual->slot, SLOT_NONE);
 	owner_was_here(ual);
 	leader_leaves(ual);
+	/* not by trylock: a poster that found the slot taken and the turn too relies on this one */
+	turn_lock(ual);
+	turn_run(ual, TURN_WAIT);
+	turn_unlock(ual);
 	return err;
 }
 
@@ -566,7 +573,7 @@ static void set_unlock(const struct wait_set *w)
 
 int ppe_evq_wait(struct ppe_evq *const *evqs, unsigned n, int64_t timeout_ns)
 {
-	struct wait_set w = {.evqs = evqs, .n = n, .deadline = UINT64_MAX};
+	struct wait_set w = { .evqs = evqs, .n = n, .deadline = UINT64_MAX };
 	int err, cancel;
 
 	if (!n)
@@ -605,7 +612,7 @@ void ppe_evq_interrupt(struct ppe_evq *q)
 static int inline_fd(struct ppe_evq *q)
 {
 	struct ppe_ual *ual = q->ual;
-	struct epoll_event ev = {.events = EPOLLIN};
+	struct epoll_event ev = { .events = EPOLLIN };
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 
 	if (ep < 0)
@@ -672,8 +679,11 @@ int ppe_evq_arm(struct ppe_evq *q)
 	err = thread_start(ual);
 	if (err)
 		return err;
-	if (ual->placement == PPE_INLINE)
-		wait_turn(q);
+	if (ual->placement == PPE_INLINE) {
+		turn_lock(ual);
+		turn_run(ual, TURN_WAIT);
+		turn_unlock(ual);
+	}
 	evq_drain_fd(q);
 	set_relaxed(&q->fd_mode_polls, FD_MODE_POLLS);
 	owner_arm(q, ARMED_FD);

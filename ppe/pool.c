@@ -11,7 +11,7 @@
 
 static const struct {
 	uint32_t size, count;
-} default_pool[] = {{2048, 256}, {16384, 64}};
+} default_pool[] = { { 2048, 256 }, { 16384, 64 } };
 
 static int class_init(struct pool_class *c, uint32_t size, uint32_t number)
 {
@@ -108,7 +108,7 @@ void *pool_get(struct pool *p, size_t want, size_t *size)
 	return c->memory + (size_t)c->free[c->count - ++c->used] * c->size;
 }
 
-void pool_put(struct pool *p, void *buf)
+size_t pool_put(struct pool *p, void *buf)
 {
 	for (unsigned i = 0; i < p->classes; i++) {
 		struct pool_class *c = &p->c[i];
@@ -116,10 +116,11 @@ void pool_put(struct pool *p, void *buf)
 
 		if (off < (size_t)c->size * c->count) {
 			c->free[c->count - c->used--] = off / c->size;
-			return;
+			return c->size;
 		}
 	}
 	assert(!"buffer of another pool");
+	return 0;
 }
 
 size_t pool_room(const struct pool *p)

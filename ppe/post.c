@@ -55,7 +55,7 @@ static int post_check(const struct ppe_post *p, uint64_t *length)
 /* Fills the queue up to its end, so that the request behind it is in one piece. */
 static void write_padding(union ppe_slot *slot, uint32_t n)
 {
-	slot->wr = (struct ppe_wr){.op = PPE_WR_NONE, .nslots = n};
+	slot->wr = (struct ppe_wr){ .op = PPE_WR_NONE, .nslots = n };
 }
 
 static uint8_t wr_flags(uint8_t op, const struct ppe_post *p)
@@ -236,7 +236,7 @@ int ppe_post_send(struct ppe_dti *d, const struct ppe_post *p)
 
 int ppe_post_shutdown(struct ppe_dti *d, uint64_t user_tag)
 {
-	const struct ppe_post p = {.user_tag = user_tag};
+	const struct ppe_post p = { .user_tag = user_tag };
 
 	return post_tx(d, PPE_WR_SHUTDOWN, &p);
 }

@@ -312,7 +312,7 @@ int ppe_dti_get_option(struct ppe_dti *dti, enum fab_option opt, int *value);
 #define PPE_SGE_MAX 10     /* entries of a gather list */
 #define PPE_INLINE_MAX 240 /* bytes */
 
-#define PPE_POST_SILENT 0x01	/* success makes no event; a stream's receives always make one */
+#define PPE_POST_SILENT 0x01    /* success makes no event; a stream's receives always make one */
 #define PPE_POST_MORE 0x02      /* another post follows at once: no hurry */
 #define PPE_POST_SOLICITED 0x04 /* message service: sets the solicited-event bit */
 

@@ -328,7 +328,8 @@ static void anon_consume(struct ppe_dti *d, size_t done)
 	}
 }
 
-static size_t copy_plain(const struct iovec *to, unsigned n, const struct iovec *from, unsigned nfrom)
+static size_t copy_plain(const struct iovec *to, unsigned n, const struct iovec *from,
+			 unsigned nfrom)
 {
 	size_t done = 0, at = 0;
 
@@ -404,7 +405,7 @@ static int anon_next(struct ppe_dti *d, struct iovec *iov)
 
 	if (b && b->room - b->len >= ANON_TAIL_MIN) {
 		d->rx_target = RX_ANON;
-		iov[0] = (struct iovec){b->data + b->len, b->room - b->len};
+		iov[0] = (struct iovec){ b->data + b->len, b->room - b->len };
 		return 1;
 	}
 	if (anon_over_share(d))
@@ -419,7 +420,7 @@ static int anon_next(struct ppe_dti *d, struct iovec *iov)
 		return 0;
 	}
 	d->rx_target = RX_ANON;
-	iov[0] = (struct iovec){ual->landing->data, ual->landing->room};
+	iov[0] = (struct iovec){ ual->landing->data, ual->landing->room };
 	return 1;
 }
 
@@ -489,7 +490,7 @@ static int stream_rx_next(void *user, size_t n, struct iovec *iov, int max)
 		rx_landed(d, n);
 	if (d->rx_shut) {
 		d->rx_target = RX_SINK;
-		iov[0] = (struct iovec){d->ual->sink, SINK_BYTES};
+		iov[0] = (struct iovec){ d->ual->sink, SINK_BYTES };
 		return 1;
 	}
 	if (!stream_serve_anon(d)) {

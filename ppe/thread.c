@@ -133,7 +133,7 @@ static void thread_short_slice(void)
 		int32_t nice;
 		uint32_t priority;
 		uint64_t runtime, deadline, period;
-	} attr = {.size = sizeof(attr), .runtime = 100000};
+	} attr = { .size = sizeof(attr), .runtime = 100000 };
 
 	/* the rest stays what the application gave: a real-time class, its niceness */
 	if (sched_getscheduler(0) != SCHED_OTHER)

@@ -86,6 +86,8 @@ static void *env_buf_get(void *arg, size_t len)
 		pool_put(&ual->pool, buf);
 		return NULL;
 	}
+	if (buf)
+		count(ual, pool_used, size);
 	return buf;
 }
 
@@ -94,7 +96,7 @@ static void env_buf_put(void *arg, void *buf)
 	struct ppe_ual *ual = arg;
 	struct list *node;
 
-	pool_put(&ual->pool, buf);
+	count(ual, pool_used, -pool_put(&ual->pool, buf));
 	while ((node = list_pop(&ual->pool_waiters)))
 		dti_activate(list_entry(node, struct ppe_dti, pool_wait));
 }

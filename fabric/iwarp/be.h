@@ -46,24 +46,24 @@ static inline uint64_t be64_get(be64 v)
 
 static inline be16 be16_make(uint16_t host)
 {
-	be16 v = {{(uint8_t)(host >> 8), (uint8_t)host}};
+	be16 v = { { (uint8_t)(host >> 8), (uint8_t)host } };
 
 	return v;
 }
 
 static inline be32 be32_make(uint32_t host)
 {
-	be32 v = {{(uint8_t)(host >> 24), (uint8_t)(host >> 16), (uint8_t)(host >> 8),
-		   (uint8_t)host}};
+	be32 v = { { (uint8_t)(host >> 24), (uint8_t)(host >> 16), (uint8_t)(host >> 8),
+		     (uint8_t)host } };
 
 	return v;
 }
 
 static inline be64 be64_make(uint64_t host)
 {
-	be64 v = {{(uint8_t)(host >> 56), (uint8_t)(host >> 48), (uint8_t)(host >> 40),
-		   (uint8_t)(host >> 32), (uint8_t)(host >> 24), (uint8_t)(host >> 16),
-		   (uint8_t)(host >> 8), (uint8_t)host}};
+	be64 v = { { (uint8_t)(host >> 56), (uint8_t)(host >> 48), (uint8_t)(host >> 40),
+		     (uint8_t)(host >> 32), (uint8_t)(host >> 24), (uint8_t)(host >> 16),
+		     (uint8_t)(host >> 8), (uint8_t)host } };
 
 	return v;
 }

@@ -9,20 +9,20 @@ static const struct {
 	const char *name;
 	uint16_t term;
 } errors[MPA_ERRORS] = {
-	[MPA_OK] = {"ok", TERM_MPA_LOCAL},
-	[MPA_E_KEY] = {"not an MPA frame", TERM_MPA_FRAME},
-	[MPA_E_REVISION] = {"unknown MPA revision", TERM_MPA_FRAME},
-	[MPA_E_PD_LEN] = {"too much private data", TERM_MPA_FRAME},
-	[MPA_E_ENHANCED] = {"IRD and ORD missing", TERM_MPA_FRAME},
-	[MPA_E_ETA_BLOCK] = {"malformed eta block", TERM_MPA_FRAME},
-	[MPA_E_REJECTED] = {"rejected by peer", TERM_MPA_LOCAL},
-	[MPA_E_MARKERS] = {"markers wanted", TERM_MPA_FRAME},
-	[MPA_E_NOT_ENHANCED] = {"reply without RFC 6581", TERM_MPA_FRAME},
-	[MPA_E_RTR] = {"no common RTR message", TERM_MPA_RTR},
-	[MPA_E_IRD] = {"insufficient IRD", TERM_MPA_IRD},
-	[MPA_E_USER_LEN] = {"user data too long", TERM_MPA_LOCAL},
-	[MPA_E_ITEM] = {"eta item too long", TERM_MPA_LOCAL},
-	[MPA_E_SPACE] = {"private data do not fit", TERM_MPA_LOCAL},
+	[MPA_OK] = { "ok", TERM_MPA_LOCAL },
+	[MPA_E_KEY] = { "not an MPA frame", TERM_MPA_FRAME },
+	[MPA_E_REVISION] = { "unknown MPA revision", TERM_MPA_FRAME },
+	[MPA_E_PD_LEN] = { "too much private data", TERM_MPA_FRAME },
+	[MPA_E_ENHANCED] = { "IRD and ORD missing", TERM_MPA_FRAME },
+	[MPA_E_ETA_BLOCK] = { "malformed eta block", TERM_MPA_FRAME },
+	[MPA_E_REJECTED] = { "rejected by peer", TERM_MPA_LOCAL },
+	[MPA_E_MARKERS] = { "markers wanted", TERM_MPA_FRAME },
+	[MPA_E_NOT_ENHANCED] = { "reply without RFC 6581", TERM_MPA_FRAME },
+	[MPA_E_RTR] = { "no common RTR message", TERM_MPA_RTR },
+	[MPA_E_IRD] = { "insufficient IRD", TERM_MPA_IRD },
+	[MPA_E_USER_LEN] = { "user data too long", TERM_MPA_LOCAL },
+	[MPA_E_ITEM] = { "eta item too long", TERM_MPA_LOCAL },
+	[MPA_E_SPACE] = { "private data do not fit", TERM_MPA_LOCAL },
 };
 
 /* The index of @err, of either sign, in errors[]; MPA_ERRORS when it is none. */
@@ -67,7 +67,7 @@ int mpa_user_set(struct mpa_start *start, const void *data, size_t len)
 int mpa_item_add(struct mpa_eta *eta, uint8_t type, const void *data, size_t len)
 {
 	size_t used = sizeof(struct mpa_eta_block) + eta->items_len;
-	struct mpa_item item = {.type = type, .length = (uint8_t)len};
+	struct mpa_item item = { .type = type, .length = (uint8_t)len };
 
 	if (len > UINT8_MAX || used + sizeof(item) + len > MPA_PD_SEND_MAX)
 		return -MPA_E_ITEM;

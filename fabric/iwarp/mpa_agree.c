@@ -115,7 +115,7 @@ static int respond_p2p(const struct mpa_config *cfg, const struct mpa_start *req
 int mpa_respond(const struct mpa_config *cfg, const struct mpa_start *req, struct mpa_start *rep,
 		struct mpa_agreed *agreed)
 {
-	struct mpa_agreed got = {.hold_tx = true};
+	struct mpa_agreed got = { .hold_tx = true };
 	int err = req->markers ? -MPA_E_MARKERS : 0;
 
 	reply_init(req, rep);
@@ -185,7 +185,7 @@ static int conclude_enhanced(const struct mpa_start *req, const struct mpa_start
 int mpa_conclude(const struct mpa_config *cfg, const struct mpa_start *req,
 		 const struct mpa_start *rep, struct mpa_agreed *agreed)
 {
-	struct mpa_agreed got = {.ird = cfg->ird, .ord = min16(cfg->ord, ORD_UNKNOWN)};
+	struct mpa_agreed got = { .ird = cfg->ird, .ord = min16(cfg->ord, ORD_UNKNOWN) };
 	int err;
 
 	if (rep->reject)

@@ -94,39 +94,39 @@ static const struct {
 	uint16_t term;
 	const char *name;
 } term_names[] = {
-	{TERM_RDMAP_LOCAL, "RDMAP: local catastrophic error"},
-	{TERM_RDMAP_STAG, "RDMAP: invalid STag"},
-	{TERM_RDMAP_BOUNDS, "RDMAP: base or bounds violation"},
-	{TERM_RDMAP_ACCESS, "RDMAP: access rights violation"},
-	{TERM_RDMAP_NOT_ASSOC, "RDMAP: STag not associated with the stream"},
-	{TERM_RDMAP_TO_WRAP, "RDMAP: tagged offset wrap"},
-	{TERM_RDMAP_PROT_NO_INV, "RDMAP: STag cannot be invalidated (protection)"},
-	{TERM_RDMAP_PROTECTION, "RDMAP: remote protection error"},
-	{TERM_RDMAP_VERSION, "RDMAP: invalid version"},
-	{TERM_RDMAP_OPCODE, "RDMAP: unexpected opcode"},
-	{TERM_RDMAP_STREAM, "RDMAP: catastrophic error of the stream"},
-	{TERM_RDMAP_GLOBAL, "RDMAP: catastrophic error, global"},
-	{TERM_RDMAP_OP_NO_INV, "RDMAP: STag cannot be invalidated"},
-	{TERM_RDMAP_OPERATION, "RDMAP: remote operation error"},
-	{TERM_DDP_LOCAL, "DDP: local catastrophic error"},
-	{TERM_DDP_STAG, "DDP: invalid STag"},
-	{TERM_DDP_BOUNDS, "DDP: base or bounds violation"},
-	{TERM_DDP_NOT_ASSOC, "DDP: STag not associated with the stream"},
-	{TERM_DDP_TO_WRAP, "DDP: tagged offset wrap"},
-	{TERM_DDP_TAGGED_VERSION, "DDP: invalid version (tagged)"},
-	{TERM_DDP_QN, "DDP: invalid queue number"},
-	{TERM_DDP_NO_BUFFER, "DDP: no buffer available"},
-	{TERM_DDP_MSN, "DDP: invalid message sequence number"},
-	{TERM_DDP_MO, "DDP: invalid message offset"},
-	{TERM_DDP_TOO_LONG, "DDP: message too long for its buffer"},
-	{TERM_DDP_UNTAGGED_VERSION, "DDP: invalid version (untagged)"},
-	{TERM_MPA_CLOSED, "MPA: stream closed or lost"},
-	{TERM_MPA_CRC, "MPA: CRC error"},
-	{TERM_MPA_LENGTH, "MPA: marker and ULPDU length mismatch"},
-	{TERM_MPA_FRAME, "MPA: invalid request or reply"},
-	{TERM_MPA_LOCAL, "MPA: local catastrophic error"},
-	{TERM_MPA_IRD, "MPA: insufficient IRD"},
-	{TERM_MPA_RTR, "MPA: no matching RTR"},
+	{ TERM_RDMAP_LOCAL, "RDMAP: local catastrophic error" },
+	{ TERM_RDMAP_STAG, "RDMAP: invalid STag" },
+	{ TERM_RDMAP_BOUNDS, "RDMAP: base or bounds violation" },
+	{ TERM_RDMAP_ACCESS, "RDMAP: access rights violation" },
+	{ TERM_RDMAP_NOT_ASSOC, "RDMAP: STag not associated with the stream" },
+	{ TERM_RDMAP_TO_WRAP, "RDMAP: tagged offset wrap" },
+	{ TERM_RDMAP_PROT_NO_INV, "RDMAP: STag cannot be invalidated (protection)" },
+	{ TERM_RDMAP_PROTECTION, "RDMAP: remote protection error" },
+	{ TERM_RDMAP_VERSION, "RDMAP: invalid version" },
+	{ TERM_RDMAP_OPCODE, "RDMAP: unexpected opcode" },
+	{ TERM_RDMAP_STREAM, "RDMAP: catastrophic error of the stream" },
+	{ TERM_RDMAP_GLOBAL, "RDMAP: catastrophic error, global" },
+	{ TERM_RDMAP_OP_NO_INV, "RDMAP: STag cannot be invalidated" },
+	{ TERM_RDMAP_OPERATION, "RDMAP: remote operation error" },
+	{ TERM_DDP_LOCAL, "DDP: local catastrophic error" },
+	{ TERM_DDP_STAG, "DDP: invalid STag" },
+	{ TERM_DDP_BOUNDS, "DDP: base or bounds violation" },
+	{ TERM_DDP_NOT_ASSOC, "DDP: STag not associated with the stream" },
+	{ TERM_DDP_TO_WRAP, "DDP: tagged offset wrap" },
+	{ TERM_DDP_TAGGED_VERSION, "DDP: invalid version (tagged)" },
+	{ TERM_DDP_QN, "DDP: invalid queue number" },
+	{ TERM_DDP_NO_BUFFER, "DDP: no buffer available" },
+	{ TERM_DDP_MSN, "DDP: invalid message sequence number" },
+	{ TERM_DDP_MO, "DDP: invalid message offset" },
+	{ TERM_DDP_TOO_LONG, "DDP: message too long for its buffer" },
+	{ TERM_DDP_UNTAGGED_VERSION, "DDP: invalid version (untagged)" },
+	{ TERM_MPA_CLOSED, "MPA: stream closed or lost" },
+	{ TERM_MPA_CRC, "MPA: CRC error" },
+	{ TERM_MPA_LENGTH, "MPA: marker and ULPDU length mismatch" },
+	{ TERM_MPA_FRAME, "MPA: invalid request or reply" },
+	{ TERM_MPA_LOCAL, "MPA: local catastrophic error" },
+	{ TERM_MPA_IRD, "MPA: insufficient IRD" },
+	{ TERM_MPA_RTR, "MPA: no matching RTR" },
 };
 
 /* NULL: not in the list. */
@@ -174,7 +174,7 @@ static uint8_t hdrct_of_swapped(uint8_t hdrct)
 
 void rdmap_term_parse(const uint8_t *body, size_t len, struct rdmap_terminate *t)
 {
-	struct rdmap_term_body wire = {0};
+	struct rdmap_term_body wire = { 0 };
 
 	memset(t, 0, sizeof(*t));
 	memcpy(&wire, body, len < sizeof(wire) ? len : sizeof(wire));

@@ -118,7 +118,7 @@ static void report_crash(int number)
 /* A sanitizer's own handler stays: it says more, and then aborts, which is caught here. */
 static void catch_crashes(void)
 {
-	static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE };
 	struct sigaction action;
 	size_t i;
 
@@ -132,7 +132,7 @@ static void catch_crashes(void)
 
 static void seed_add(struct seeds *seeds, const char *path)
 {
-	struct seed seed = {0};
+	struct seed seed = { 0 };
 	size_t room = 0;
 	FILE *file = fopen(path, "rb");
 
@@ -190,9 +190,9 @@ static void seeds_free(struct seeds *seeds)
 /* Values at which length fields and counters tend to break. */
 static uint64_t edge_value(uint64_t *state)
 {
-	static const uint64_t edges[] = {0,          1,          2,        0x7f,      0x80,
-					 0xff,       0x7fff,     0x8000,   0xffff,    0x7fffffff,
-					 0x80000000, 0xffffffff, 1u << 20, UINT64_MAX};
+	static const uint64_t edges[] = { 0,          1,          2,        0x7f,      0x80,
+					  0xff,       0x7fff,     0x8000,   0xffff,    0x7fffffff,
+					  0x80000000, 0xffffffff, 1u << 20, UINT64_MAX };
 
 	return edges[random_below(state, sizeof(edges) / sizeof(edges[0]))];
 }
@@ -315,7 +315,7 @@ int main(int argc, char **argv)
 {
 	uint64_t runs = 0, seed = 1;
 	size_t max = 4096, largest, i;
-	struct seeds seeds = {0};
+	struct seeds seeds = { 0 };
 	struct arena arena;
 	struct stat status;
 	int arg;

@@ -661,9 +661,9 @@ static int conn_progress(struct fab_conn *c, int budget)
 		conn_connected(c);
 		return 1;
 	}
+	lock();
 	if (c->tx_blocked && (c->window || c->out_err))
 		c->tx_blocked = false;
-	lock();
 	readable = conn_readable(c);
 	unlock();
 	if (readable)

@@ -23,105 +23,105 @@ static const struct {
 	struct ddp_hdr hdr;
 } headers[] = {
 	/* Send, last, 5 octets, MSN 1 */
-	{BYTES("\x00\x17\x41\x43\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00"),
-	 {.opcode = RDMAP_SEND,
-	  .last = true,
-	  .hdr_len = 20,
-	  .trailer_len = 7,
-	  .ulpdu_len = 23,
-	  .payload_len = 5,
-	  .msn = 1}},
+	{ BYTES("\x00\x17\x41\x43\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00"),
+	  { .opcode = RDMAP_SEND,
+	    .last = true,
+	    .hdr_len = 20,
+	    .trailer_len = 7,
+	    .ulpdu_len = 23,
+	    .payload_len = 5,
+	    .msn = 1 } },
 	/* Send with SE and Invalidate, more to come, 1,424 octets, MSN 0xfffffffe, MO 2,848 */
-	{BYTES("\x05\xa2\x01\x46\x89\xab\xcd\xef\x00\x00\x00\x00\xff\xff\xff\xfe\x00\x00\x0b\x20"),
-	 {.opcode = RDMAP_SEND_SE_INV,
-	  .hdr_len = 20,
-	  .trailer_len = 4,
-	  .ulpdu_len = 1442,
-	  .payload_len = 1424,
-	  .stag = 0x89abcdef,
-	  .msn = 0xfffffffe,
-	  .mo = 2848}},
+	{ BYTES("\x05\xa2\x01\x46\x89\xab\xcd\xef\x00\x00\x00\x00\xff\xff\xff\xfe\x00\x00\x0b\x20"),
+	  { .opcode = RDMAP_SEND_SE_INV,
+	    .hdr_len = 20,
+	    .trailer_len = 4,
+	    .ulpdu_len = 1442,
+	    .payload_len = 1424,
+	    .stag = 0x89abcdef,
+	    .msn = 0xfffffffe,
+	    .mo = 2848 } },
 	/* Send with SE; Send with Invalidate: empty */
-	{BYTES("\x00\x12\x41\x45\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00"),
-	 {.opcode = RDMAP_SEND_SE,
-	  .last = true,
-	  .hdr_len = 20,
-	  .trailer_len = 4,
-	  .ulpdu_len = 18,
-	  .msn = 2}},
-	{BYTES("\x00\x12\x41\x44\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x00"),
-	 {.opcode = RDMAP_SEND_INV,
-	  .last = true,
-	  .hdr_len = 20,
-	  .trailer_len = 4,
-	  .ulpdu_len = 18,
-	  .stag = 1,
-	  .msn = 3}},
+	{ BYTES("\x00\x12\x41\x45\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00"),
+	  { .opcode = RDMAP_SEND_SE,
+	    .last = true,
+	    .hdr_len = 20,
+	    .trailer_len = 4,
+	    .ulpdu_len = 18,
+	    .msn = 2 } },
+	{ BYTES("\x00\x12\x41\x44\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x00"),
+	  { .opcode = RDMAP_SEND_INV,
+	    .last = true,
+	    .hdr_len = 20,
+	    .trailer_len = 4,
+	    .ulpdu_len = 18,
+	    .stag = 1,
+	    .msn = 3 } },
 	/* Write, empty: the usual RTR message */
-	{BYTES("\x00\x0e\xc1\x40\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
-	 {.opcode = RDMAP_WRITE,
-	  .tagged = true,
-	  .last = true,
-	  .hdr_len = 16,
-	  .trailer_len = 4,
-	  .ulpdu_len = 14}},
+	{ BYTES("\x00\x0e\xc1\x40\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
+	  { .opcode = RDMAP_WRITE,
+	    .tagged = true,
+	    .last = true,
+	    .hdr_len = 16,
+	    .trailer_len = 4,
+	    .ulpdu_len = 14 } },
 	/* Read Response, more to come, the longest ULPDU */
-	{BYTES("\xff\xff\x81\x42\xde\xad\xbe\xef\x01\x23\x45\x67\x89\xab\xcd\xef"),
-	 {.opcode = RDMAP_READ_RESPONSE,
-	  .tagged = true,
-	  .hdr_len = 16,
-	  .trailer_len = 7,
-	  .ulpdu_len = 65535,
-	  .payload_len = 65521,
-	  .stag = 0xdeadbeef,
-	  .to = 0x0123456789abcdef}},
+	{ BYTES("\xff\xff\x81\x42\xde\xad\xbe\xef\x01\x23\x45\x67\x89\xab\xcd\xef"),
+	  { .opcode = RDMAP_READ_RESPONSE,
+	    .tagged = true,
+	    .hdr_len = 16,
+	    .trailer_len = 7,
+	    .ulpdu_len = 65535,
+	    .payload_len = 65521,
+	    .stag = 0xdeadbeef,
+	    .to = 0x0123456789abcdef } },
 	/* Read Request, queue 1 */
-	{BYTES("\x00\x2e\x41\x41\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x07\x00\x00\x00\x00"),
-	 {.opcode = RDMAP_READ_REQUEST,
-	  .last = true,
-	  .hdr_len = 20,
-	  .trailer_len = 4,
-	  .ulpdu_len = 46,
-	  .payload_len = 28,
-	  .qn = 1,
-	  .msn = 7}},
+	{ BYTES("\x00\x2e\x41\x41\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x07\x00\x00\x00\x00"),
+	  { .opcode = RDMAP_READ_REQUEST,
+	    .last = true,
+	    .hdr_len = 20,
+	    .trailer_len = 4,
+	    .ulpdu_len = 46,
+	    .payload_len = 28,
+	    .qn = 1,
+	    .msn = 7 } },
 	/* Terminate, queue 2 */
-	{BYTES("\x00\x16\x41\x47\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x00"),
-	 {.opcode = RDMAP_TERMINATE,
-	  .last = true,
-	  .hdr_len = 20,
-	  .trailer_len = 4,
-	  .ulpdu_len = 22,
-	  .payload_len = 4,
-	  .qn = 2,
-	  .msn = 1}},
+	{ BYTES("\x00\x16\x41\x47\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x00"),
+	  { .opcode = RDMAP_TERMINATE,
+	    .last = true,
+	    .hdr_len = 20,
+	    .trailer_len = 4,
+	    .ulpdu_len = 22,
+	    .payload_len = 4,
+	    .qn = 2,
+	    .msn = 1 } },
 	/* RFC 7306: immediate data on queue 0; atomics on queues 1 and 3 */
-	{BYTES("\x00\x1a\x41\x48\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x00"),
-	 {.opcode = RDMAP_IMMEDIATE,
-	  .last = true,
-	  .hdr_len = 20,
-	  .trailer_len = 4,
-	  .ulpdu_len = 26,
-	  .payload_len = 8,
-	  .msn = 9}},
-	{BYTES("\x00\x46\x41\x4a\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x00"),
-	 {.opcode = RDMAP_ATOMIC_REQUEST,
-	  .last = true,
-	  .hdr_len = 20,
-	  .trailer_len = 4,
-	  .ulpdu_len = 70,
-	  .payload_len = 52,
-	  .qn = 1,
-	  .msn = 2}},
-	{BYTES("\x00\x1e\x41\x4b\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x02\x00\x00\x00\x00"),
-	 {.opcode = RDMAP_ATOMIC_RESPONSE,
-	  .last = true,
-	  .hdr_len = 20,
-	  .trailer_len = 4,
-	  .ulpdu_len = 30,
-	  .payload_len = 12,
-	  .qn = 3,
-	  .msn = 2}},
+	{ BYTES("\x00\x1a\x41\x48\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x00"),
+	  { .opcode = RDMAP_IMMEDIATE,
+	    .last = true,
+	    .hdr_len = 20,
+	    .trailer_len = 4,
+	    .ulpdu_len = 26,
+	    .payload_len = 8,
+	    .msn = 9 } },
+	{ BYTES("\x00\x46\x41\x4a\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x00"),
+	  { .opcode = RDMAP_ATOMIC_REQUEST,
+	    .last = true,
+	    .hdr_len = 20,
+	    .trailer_len = 4,
+	    .ulpdu_len = 70,
+	    .payload_len = 52,
+	    .qn = 1,
+	    .msn = 2 } },
+	{ BYTES("\x00\x1e\x41\x4b\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x02\x00\x00\x00\x00"),
+	  { .opcode = RDMAP_ATOMIC_RESPONSE,
+	    .last = true,
+	    .hdr_len = 20,
+	    .trailer_len = 4,
+	    .ulpdu_len = 30,
+	    .payload_len = 12,
+	    .qn = 3,
+	    .msn = 2 } },
 };
 
 static void assert_hdr_equal(const struct ddp_hdr *got, const struct ddp_hdr *want)
@@ -216,46 +216,46 @@ static void test_parse_errors(void **state)
 		uint16_t term;
 	} cases[] = {
 		/* known from four octets */
-		{BYTES("\x00\x17\x40\x43"), DDP_E_UNTAGGED_VERSION, 0x1206},
-		{BYTES("\x00\x17\x42\x43"), DDP_E_UNTAGGED_VERSION, 0x1206},
-		{BYTES("\x00\x17\xc3\x40"), DDP_E_TAGGED_VERSION, 0x1104},
-		{BYTES("\x00\x17\x41\x03"), DDP_E_RDMAP_VERSION, 0x0205},
-		{BYTES("\x00\x17\x41\x83"), DDP_E_RDMAP_VERSION, 0x0205},
-		{BYTES("\x00\x17\x41\xc3"), DDP_E_RDMAP_VERSION, 0x0205},
-		{BYTES("\x00\x17\x41\x4c"), DDP_E_OPCODE, 0x0206},
-		{BYTES("\x00\x17\x41\x4f"), DDP_E_OPCODE, 0x0206},
-		{BYTES("\x00\x17\xc1\x4c"), DDP_E_OPCODE, 0x0206},
-		{BYTES("\x00\x17\xc1\x43"), DDP_E_OPCODE, 0x0206}, /* tagged Send */
-		{BYTES("\x00\x17\x41\x40"), DDP_E_OPCODE, 0x0206}, /* untagged Write */
-		{BYTES("\x00\x17\xc1\x41"), DDP_E_OPCODE, 0x0206}, /* tagged Read Request */
-		{BYTES("\x00\x11\x41\x43"), DDP_E_LENGTH, 0x2003},
-		{BYTES("\x00\x00\x41\x43"), DDP_E_LENGTH, 0x2003},
-		{BYTES("\x00\x0d\xc1\x40"), DDP_E_LENGTH, 0x2003},
+		{ BYTES("\x00\x17\x40\x43"), DDP_E_UNTAGGED_VERSION, 0x1206 },
+		{ BYTES("\x00\x17\x42\x43"), DDP_E_UNTAGGED_VERSION, 0x1206 },
+		{ BYTES("\x00\x17\xc3\x40"), DDP_E_TAGGED_VERSION, 0x1104 },
+		{ BYTES("\x00\x17\x41\x03"), DDP_E_RDMAP_VERSION, 0x0205 },
+		{ BYTES("\x00\x17\x41\x83"), DDP_E_RDMAP_VERSION, 0x0205 },
+		{ BYTES("\x00\x17\x41\xc3"), DDP_E_RDMAP_VERSION, 0x0205 },
+		{ BYTES("\x00\x17\x41\x4c"), DDP_E_OPCODE, 0x0206 },
+		{ BYTES("\x00\x17\x41\x4f"), DDP_E_OPCODE, 0x0206 },
+		{ BYTES("\x00\x17\xc1\x4c"), DDP_E_OPCODE, 0x0206 },
+		{ BYTES("\x00\x17\xc1\x43"), DDP_E_OPCODE, 0x0206 }, /* tagged Send */
+		{ BYTES("\x00\x17\x41\x40"), DDP_E_OPCODE, 0x0206 }, /* untagged Write */
+		{ BYTES("\x00\x17\xc1\x41"), DDP_E_OPCODE, 0x0206 }, /* tagged Read Request */
+		{ BYTES("\x00\x11\x41\x43"), DDP_E_LENGTH, 0x2003 },
+		{ BYTES("\x00\x00\x41\x43"), DDP_E_LENGTH, 0x2003 },
+		{ BYTES("\x00\x0d\xc1\x40"), DDP_E_LENGTH, 0x2003 },
 		/* queues: none such, another message's */
-		{BYTES(UNTAGGED("\x00\x17\x41\x43", QN("\4"), MO0)), DDP_E_QN, 0x1201},
-		{BYTES(UNTAGGED("\x00\x17\x41\x43", "\x80\0\0\0", MO0)), DDP_E_QN, 0x1201},
-		{BYTES(UNTAGGED("\x00\x17\x41\x43", QN("\1"), MO0)), DDP_E_QN, 0x1201},
-		{BYTES(UNTAGGED("\x00\x2e\x41\x41", QN("\0"), MO0)), DDP_E_QN, 0x1201},
-		{BYTES(UNTAGGED("\x00\x1e\x41\x4b", QN("\1"), MO0)), DDP_E_QN, 0x1201},
+		{ BYTES(UNTAGGED("\x00\x17\x41\x43", QN("\4"), MO0)), DDP_E_QN, 0x1201 },
+		{ BYTES(UNTAGGED("\x00\x17\x41\x43", "\x80\0\0\0", MO0)), DDP_E_QN, 0x1201 },
+		{ BYTES(UNTAGGED("\x00\x17\x41\x43", QN("\1"), MO0)), DDP_E_QN, 0x1201 },
+		{ BYTES(UNTAGGED("\x00\x2e\x41\x41", QN("\0"), MO0)), DDP_E_QN, 0x1201 },
+		{ BYTES(UNTAGGED("\x00\x1e\x41\x4b", QN("\1"), MO0)), DDP_E_QN, 0x1201 },
 		/* bodies: short, long, with an offset, not the last */
-		{BYTES(UNTAGGED("\x00\x2d\x41\x41", QN("\1"), MO0)), DDP_E_BODY, 0x02ff},
-		{BYTES(UNTAGGED("\x00\x2f\x41\x41", QN("\1"), MO0)), DDP_E_BODY, 0x02ff},
-		{BYTES(UNTAGGED("\x00\x2e\x41\x41", QN("\1"), "\0\0\0\1")), DDP_E_BODY, 0x02ff},
-		{BYTES(UNTAGGED("\x00\x2e\x01\x41", QN("\1"), MO0)), DDP_E_BODY, 0x02ff},
-		{BYTES(UNTAGGED("\x00\x19\x41\x48", QN("\0"), MO0)), DDP_E_BODY, 0x02ff},
-		{BYTES(UNTAGGED("\x00\x1b\x41\x49", QN("\0"), MO0)), DDP_E_BODY, 0x02ff},
-		{BYTES(UNTAGGED("\x00\x45\x41\x4a", QN("\1"), MO0)), DDP_E_BODY, 0x02ff},
-		{BYTES(UNTAGGED("\x00\x1d\x41\x4b", QN("\3"), MO0)), DDP_E_BODY, 0x02ff},
+		{ BYTES(UNTAGGED("\x00\x2d\x41\x41", QN("\1"), MO0)), DDP_E_BODY, 0x02ff },
+		{ BYTES(UNTAGGED("\x00\x2f\x41\x41", QN("\1"), MO0)), DDP_E_BODY, 0x02ff },
+		{ BYTES(UNTAGGED("\x00\x2e\x41\x41", QN("\1"), "\0\0\0\1")), DDP_E_BODY, 0x02ff },
+		{ BYTES(UNTAGGED("\x00\x2e\x01\x41", QN("\1"), MO0)), DDP_E_BODY, 0x02ff },
+		{ BYTES(UNTAGGED("\x00\x19\x41\x48", QN("\0"), MO0)), DDP_E_BODY, 0x02ff },
+		{ BYTES(UNTAGGED("\x00\x1b\x41\x49", QN("\0"), MO0)), DDP_E_BODY, 0x02ff },
+		{ BYTES(UNTAGGED("\x00\x45\x41\x4a", QN("\1"), MO0)), DDP_E_BODY, 0x02ff },
+		{ BYTES(UNTAGGED("\x00\x1d\x41\x4b", QN("\3"), MO0)), DDP_E_BODY, 0x02ff },
 		/* offsets: one octet fits, two do not */
-		{BYTES(UNTAGGED("\x00\x13\x41\x43", QN("\0"), "\xff\xff\xff\xfe")), 0, 0},
-		{BYTES(UNTAGGED("\x00\x13\x41\x43", QN("\0"), "\xff\xff\xff\xff")), DDP_E_MO_WRAP,
-		 0x1205},
-		{BYTES(UNTAGGED("\x00\x14\x41\x43", QN("\0"), "\xff\xff\xff\xfe")), DDP_E_MO_WRAP,
-		 0x1205},
-		{BYTES("\x00\x0e\xc1\x40\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), 0, 0},
-		{BYTES("\x00\x0f\xc1\x40\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), 0, 0},
-		{BYTES("\x00\x10\xc1\x40\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), DDP_E_TO_WRAP,
-		 0x1103},
+		{ BYTES(UNTAGGED("\x00\x13\x41\x43", QN("\0"), "\xff\xff\xff\xfe")), 0, 0 },
+		{ BYTES(UNTAGGED("\x00\x13\x41\x43", QN("\0"), "\xff\xff\xff\xff")), DDP_E_MO_WRAP,
+		  0x1205 },
+		{ BYTES(UNTAGGED("\x00\x14\x41\x43", QN("\0"), "\xff\xff\xff\xfe")), DDP_E_MO_WRAP,
+		  0x1205 },
+		{ BYTES("\x00\x0e\xc1\x40\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), 0, 0 },
+		{ BYTES("\x00\x0f\xc1\x40\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), 0, 0 },
+		{ BYTES("\x00\x10\xc1\x40\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"), DDP_E_TO_WRAP,
+		  0x1103 },
 	};
 	struct ddp_hdr got;
 	size_t i;
@@ -273,7 +273,7 @@ static void test_parse_errors(void **state)
 /* Of the first four octets every combination of flags, versions and opcode. */
 static void test_parse_all_ctrl(void **state)
 {
-	uint8_t wire[DDP_HDR_MAX] = {0x00, 0x40};
+	uint8_t wire[DDP_HDR_MAX] = { 0x00, 0x40 };
 	struct ddp_hdr got;
 	unsigned ctrl, op;
 	bool tagged, good;
@@ -310,7 +310,7 @@ static void test_read_request(void **state)
 		.src_stag = 0xcafebabe,
 		.src_to = 0xff00000000000008,
 	};
-	struct rdmap_read got = {0};
+	struct rdmap_read got = { 0 };
 	uint8_t out[RDMAP_BODY_MAX];
 
 	(void)state;
@@ -398,33 +398,33 @@ static void test_terminate_build(void **state)
 		size_t len;
 	} cases[] = {
 		/* no segment: a CRC error has none that can be trusted */
-		{TERM_MPA_CRC, BYTES(write), BYTES(TERM_HDR("\x16") "\x20\x02\x00\x00" CRC_OFF)},
-		{TERM_DDP_STAG, NULL, 0, BYTES(TERM_HDR("\x16") "\x11\x00\x00\x00" CRC_OFF)},
-		{TERM_RDMAP_OPCODE, BYTES(write),
-		 BYTES(TERM_HDR("\x16") "\x02\x06\x00\x00" CRC_OFF)},
+		{ TERM_MPA_CRC, BYTES(write), BYTES(TERM_HDR("\x16") "\x20\x02\x00\x00" CRC_OFF) },
+		{ TERM_DDP_STAG, NULL, 0, BYTES(TERM_HDR("\x16") "\x11\x00\x00\x00" CRC_OFF) },
+		{ TERM_RDMAP_OPCODE, BYTES(write),
+		  BYTES(TERM_HDR("\x16") "\x02\x06\x00\x00" CRC_OFF) },
 		/* M, D: length and DDP header */
-		{TERM_DDP_STAG, BYTES(write),
-		 BYTES(TERM_HDR(
-			 "\x26") "\x11\x00\xc0\x00"
-				 "\x00\x10\xc1\x40\x11\x22\x33\x44\0\0\0\0\0\0\x20\0" CRC_OFF)},
-		{TERM_DDP_NO_BUFFER, BYTES(read),
-		 BYTES(TERM_HDR(
-			 "\x2a") "\x12\x02\xc0\x00"
-				 "\x00\x2e\x41\x41\0\0\0\0\0\0\0\1\0\0\0\7\0\0\0\0" CRC_OFF)},
+		{ TERM_DDP_STAG, BYTES(write),
+		  BYTES(TERM_HDR(
+			  "\x26") "\x11\x00\xc0\x00"
+				  "\x00\x10\xc1\x40\x11\x22\x33\x44\0\0\0\0\0\0\x20\0" CRC_OFF) },
+		{ TERM_DDP_NO_BUFFER, BYTES(read),
+		  BYTES(TERM_HDR(
+			  "\x2a") "\x12\x02\xc0\x00"
+				  "\x00\x2e\x41\x41\0\0\0\0\0\0\0\1\0\0\0\7\0\0\0\0" CRC_OFF) },
 		/* M, D, R: body as well */
-		{TERM_RDMAP_BOUNDS, BYTES(read),
-		 BYTES(TERM_HDR("\x46") "\x01\x01\xe0\x00"
-					"\x00\x2e\x41\x41\0\0\0\0\0\0\0\1\0\0\0\7\0\0\0\0"
-					"rrrrrrrrrrrrrrrrrrrrrrrrrrrr" CRC_OFF)},
+		{ TERM_RDMAP_BOUNDS, BYTES(read),
+		  BYTES(TERM_HDR("\x46") "\x01\x01\xe0\x00"
+					 "\x00\x2e\x41\x41\0\0\0\0\0\0\0\1\0\0\0\7\0\0\0\0"
+					 "rrrrrrrrrrrrrrrrrrrrrrrrrrrr" CRC_OFF) },
 		/* of the segment less is left than is wanted */
-		{TERM_RDMAP_BOUNDS, (const uint8_t *)read, 47,
-		 BYTES(TERM_HDR(
-			 "\x2a") "\x01\x01\xc0\x00"
-				 "\x00\x2e\x41\x41\0\0\0\0\0\0\0\1\0\0\0\7\0\0\0\0" CRC_OFF)},
-		{TERM_RDMAP_BOUNDS, (const uint8_t *)read, 19,
-		 BYTES(TERM_HDR("\x16") "\x01\x01\x00\x00" CRC_OFF)},
-		{TERM_RDMAP_BOUNDS, (const uint8_t *)read, 3,
-		 BYTES(TERM_HDR("\x16") "\x01\x01\x00\x00" CRC_OFF)},
+		{ TERM_RDMAP_BOUNDS, (const uint8_t *)read, 47,
+		  BYTES(TERM_HDR(
+			  "\x2a") "\x01\x01\xc0\x00"
+				  "\x00\x2e\x41\x41\0\0\0\0\0\0\0\1\0\0\0\7\0\0\0\0" CRC_OFF) },
+		{ TERM_RDMAP_BOUNDS, (const uint8_t *)read, 19,
+		  BYTES(TERM_HDR("\x16") "\x01\x01\x00\x00" CRC_OFF) },
+		{ TERM_RDMAP_BOUNDS, (const uint8_t *)read, 3,
+		  BYTES(TERM_HDR("\x16") "\x01\x01\x00\x00" CRC_OFF) },
 	};
 	uint8_t out[RDMAP_TERM_FPDU_MAX];
 	size_t i;
@@ -475,26 +475,26 @@ static void test_terminate_parse(void **state)
 		uint16_t term;
 		uint8_t hdrct;
 	} cases[] = {
-		{BYTES("\x11\x00\xc0\x00????"), true, false, TERM_DDP_STAG, 0xc0},
-		{BYTES("\x01\x01\xe0\x00"), true, false, TERM_RDMAP_BOUNDS, 0xe0},
-		{BYTES("\x20\x02\x00\x00"), true, false, TERM_MPA_CRC, 0},
+		{ BYTES("\x11\x00\xc0\x00????"), true, false, TERM_DDP_STAG, 0xc0 },
+		{ BYTES("\x01\x01\xe0\x00"), true, false, TERM_RDMAP_BOUNDS, 0xe0 },
+		{ BYTES("\x20\x02\x00\x00"), true, false, TERM_MPA_CRC, 0 },
 		/* siw, little-endian: layer low, type high; M, D, R from bit 0 */
-		{BYTES("\x11\x00\x03\x00"), true, true, TERM_DDP_STAG, 0xc0},
-		{BYTES("\x21\x02\x03\x00"), true, true, TERM_DDP_NO_BUFFER, 0xc0},
-		{BYTES("\x10\x01\x07\x00"), true, true, TERM_RDMAP_BOUNDS, 0xe0},
-		{BYTES("\x02\x02\x00\x00"), true, true, TERM_MPA_CRC, 0},
+		{ BYTES("\x11\x00\x03\x00"), true, true, TERM_DDP_STAG, 0xc0 },
+		{ BYTES("\x21\x02\x03\x00"), true, true, TERM_DDP_NO_BUFFER, 0xc0 },
+		{ BYTES("\x10\x01\x07\x00"), true, true, TERM_RDMAP_BOUNDS, 0xe0 },
+		{ BYTES("\x02\x02\x00\x00"), true, true, TERM_MPA_CRC, 0 },
 		/* both ends of the octet, or neither: the RFC's */
-		{BYTES("\x11\x00\xc3\x00"), true, false, TERM_DDP_STAG, 0xc0},
-		{BYTES("\x12\x02\x20\x00"), true, false, TERM_DDP_NO_BUFFER, 0x20},
-		{BYTES("\x12\x02\x10\x00"), true, false, TERM_DDP_NO_BUFFER, 0},
+		{ BYTES("\x11\x00\xc3\x00"), true, false, TERM_DDP_STAG, 0xc0 },
+		{ BYTES("\x12\x02\x20\x00"), true, false, TERM_DDP_NO_BUFFER, 0x20 },
+		{ BYTES("\x12\x02\x10\x00"), true, false, TERM_DDP_NO_BUFFER, 0 },
 		/* as good as it gets: siw's "no RTR" has another meaning in the RFC's layout */
-		{BYTES("\x02\x07\x00\x00"), true, false, TERM_RDMAP_STREAM, 0},
+		{ BYTES("\x02\x07\x00\x00"), true, false, TERM_RDMAP_STREAM, 0 },
 		/* nothing known in either layout: as the RFC has it */
-		{BYTES("\xee\x77\x00\x00"), true, false, 0xee77, 0},
+		{ BYTES("\xee\x77\x00\x00"), true, false, 0xee77, 0 },
 		/* too little, or just enough */
-		{BYTES(""), false, false, 0, 0},
-		{BYTES("\x11"), false, false, 0x1100, 0},
-		{BYTES("\x12\x05"), true, false, TERM_DDP_TOO_LONG, 0},
+		{ BYTES(""), false, false, 0, 0 },
+		{ BYTES("\x11"), false, false, 0x1100, 0 },
+		{ BYTES("\x12\x05"), true, false, TERM_DDP_TOO_LONG, 0 },
 	};
 	struct rdmap_terminate t;
 	size_t i;
@@ -599,7 +599,7 @@ static void check_framing(bool tagged, uint32_t len, uint16_t mulpdu, bool crc_o
 
 static void test_framing(void **state)
 {
-	static const uint16_t mulpdus[] = {128, 129, 130, 131, 1442};
+	static const uint16_t mulpdus[] = { 128, 129, 130, 131, 1442 };
 	uint32_t len;
 	size_t i;
 	int tagged;
@@ -651,7 +651,7 @@ static void test_framing_parses(void **state)
 /* The longest message: 2^32 - 1 octets; every FPDU of it at the smallest MULPDU. */
 static void test_framing_longest(void **state)
 {
-	static const uint16_t mulpdus[] = {128, MPA_MULPDU_MAX, 65535};
+	static const uint16_t mulpdus[] = { 128, MPA_MULPDU_MAX, 65535 };
 	struct ddp_msg m;
 	struct ddp_pos pos, found;
 	uint64_t at, fpdus;

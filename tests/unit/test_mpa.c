@@ -122,7 +122,7 @@ static void test_encode_needs_room(void **state)
 
 static void test_encode_reply_flags(void **state)
 {
-	struct mpa_start rep = {.rev = 1, .crc = true, .reject = true, .raw = true};
+	struct mpa_start rep = { .rev = 1, .crc = true, .reject = true, .raw = true };
 	uint8_t buf[MPA_FRAME_MAX];
 
 	(void)state;
@@ -140,10 +140,10 @@ static void test_encode_rtr_bits(void **state)
 		uint8_t rtr;
 		const char *words;
 	} cases[] = {
-		{MPA_RTR_SEND, "\xc0\x05\x00\x07"},
-		{MPA_RTR_WRITE, "\x80\x05\x80\x07"},
-		{MPA_RTR_READ, "\x80\x05\x40\x07"},
-		{MPA_RTR_SEND | MPA_RTR_WRITE | MPA_RTR_READ, "\xc0\x05\xc0\x07"},
+		{ MPA_RTR_SEND, "\xc0\x05\x00\x07" },
+		{ MPA_RTR_WRITE, "\x80\x05\x80\x07" },
+		{ MPA_RTR_READ, "\x80\x05\x40\x07" },
+		{ MPA_RTR_SEND | MPA_RTR_WRITE | MPA_RTR_READ, "\xc0\x05\xc0\x07" },
 	};
 	uint8_t buf[MPA_FRAME_MAX];
 	struct mpa_start got;
@@ -230,10 +230,10 @@ static void test_decode_strangers(void **state)
 		bool raw;
 		const char *user;
 	} cases[] = {
-		{FRAME(rev1_request), true, ""},
-		{FRAME(verbs_request), false, "hello"},
-		{FRAME(raw_request), true, "rping"},
-		{FRAME(raw_by_one), true, "\5ping"},
+		{ FRAME(rev1_request), true, "" },
+		{ FRAME(verbs_request), false, "hello" },
+		{ FRAME(raw_request), true, "rping" },
+		{ FRAME(raw_by_one), true, "\5ping" },
 	};
 	struct mpa_start got;
 	size_t i;
@@ -314,9 +314,9 @@ static void test_decode_truncated(void **state)
 		size_t len;
 		enum mpa_kind kind;
 	} cases[] = {
-		{FRAME(eta_request), MPA_REQUEST},  {FRAME(siw_reply), MPA_REPLY},
-		{FRAME(rev1_request), MPA_REQUEST}, {FRAME(verbs_request), MPA_REQUEST},
-		{FRAME(raw_request), MPA_REQUEST},  {FRAME(rejection), MPA_REPLY},
+		{ FRAME(eta_request), MPA_REQUEST },  { FRAME(siw_reply), MPA_REPLY },
+		{ FRAME(rev1_request), MPA_REQUEST }, { FRAME(verbs_request), MPA_REQUEST },
+		{ FRAME(raw_request), MPA_REQUEST },  { FRAME(rejection), MPA_REPLY },
 	};
 	struct mpa_start got;
 	size_t i, len;
@@ -335,7 +335,7 @@ static void test_decode_truncated(void **state)
 /* An FPDU that comes in the same read as the reply is left alone. */
 static void test_decode_leaves_fpdus(void **state)
 {
-	uint8_t frame[64] = {0};
+	uint8_t frame[64] = { 0 };
 	struct mpa_start got;
 	size_t used = 0;
 
@@ -372,14 +372,14 @@ static void test_decode_errors(void **state)
 		size_t len;
 		int err;
 	} cases[] = {
-		{FRAME(KEY_REQ "\x00\x00\x00\x00"), -MPA_E_REVISION},
-		{FRAME(KEY_REQ "\x00\x03\x00\x00"), -MPA_E_REVISION},
-		{FRAME(KEY_REQ "\x00\x01\x02\x01"), -MPA_E_PD_LEN},
-		{FRAME(KEY_REQ "\x00\x01\xff\xff"), -MPA_E_PD_LEN},
-		{FRAME(KEY_REQ "\x10\x02\x00\x00"), -MPA_E_ENHANCED},
-		{FRAME(KEY_REQ "\x10\x02\x00\x03\x00\x00\x00"), -MPA_E_ENHANCED},
+		{ FRAME(KEY_REQ "\x00\x00\x00\x00"), -MPA_E_REVISION },
+		{ FRAME(KEY_REQ "\x00\x03\x00\x00"), -MPA_E_REVISION },
+		{ FRAME(KEY_REQ "\x00\x01\x02\x01"), -MPA_E_PD_LEN },
+		{ FRAME(KEY_REQ "\x00\x01\xff\xff"), -MPA_E_PD_LEN },
+		{ FRAME(KEY_REQ "\x10\x02\x00\x00"), -MPA_E_ENHANCED },
+		{ FRAME(KEY_REQ "\x10\x02\x00\x03\x00\x00\x00"), -MPA_E_ENHANCED },
 		/* revision 1 knows no S: three octets of raw user data */
-		{FRAME(KEY_REQ "\x10\x01\x00\x03\x7f\x00\x00"), 0},
+		{ FRAME(KEY_REQ "\x10\x01\x00\x03\x7f\x00\x00"), 0 },
 	};
 	struct mpa_start got;
 	size_t i;
@@ -410,27 +410,28 @@ static void test_decode_blocks(void **state)
 		int err;
 		bool is_eta;
 	} cases[] = {
-		{FRAME(MAGIC "\x01\x0c\x00\x03\x00\x80\x00\x00"), 0, true},
+		{ FRAME(MAGIC "\x01\x0c\x00\x03\x00\x80\x00\x00"), 0, true },
 		/* a later version, with an item of its own, then octets that nobody explains */
-		{FRAME(MAGIC "\x07\x0f\x00\x03\x00\x80\xff\xff\x63\x01k??"), 0, true},
-		{FRAME(MAGIC "\x01\x10\x00\x03\x00\x80\x00\x00\x01\x00\x02\x00"), 0, true},
+		{ FRAME(MAGIC "\x07\x0f\x00\x03\x00\x80\xff\xff\x63\x01k??"), 0, true },
+		{ FRAME(MAGIC "\x01\x10\x00\x03\x00\x80\x00\x00\x01\x00\x02\x00"), 0, true },
 		/* not ours: left to the application that put it there */
-		{FRAME("\xe7\x65\x74"), 0, false},
-		{FRAME("\xe7\x65\x74\x62\x01\x0c\x00\x03\x00\x80\x00\x00"), 0, false},
+		{ FRAME("\xe7\x65\x74"), 0, false },
+		{ FRAME("\xe7\x65\x74\x62\x01\x0c\x00\x03\x00\x80\x00\x00"), 0, false },
 		/* ours, and wrong: cut short; length below the fixed part, beyond the frame; */
-		{FRAME(MAGIC), -MPA_E_ETA_BLOCK, false},
-		{FRAME(MAGIC "\x01\x0c\x00\x03\x00\x80\x00"), -MPA_E_ETA_BLOCK, false},
-		{FRAME(MAGIC "\x01\x0b\x00\x03\x00\x80\x00\x00"), -MPA_E_ETA_BLOCK, false},
-		{FRAME(MAGIC "\x01\x00\x00\x03\x00\x80\x00\x00"), -MPA_E_ETA_BLOCK, false},
-		{FRAME(MAGIC "\x01\x0d\x00\x03\x00\x80\x00\x00"), -MPA_E_ETA_BLOCK, false},
+		{ FRAME(MAGIC), -MPA_E_ETA_BLOCK, false },
+		{ FRAME(MAGIC "\x01\x0c\x00\x03\x00\x80\x00"), -MPA_E_ETA_BLOCK, false },
+		{ FRAME(MAGIC "\x01\x0b\x00\x03\x00\x80\x00\x00"), -MPA_E_ETA_BLOCK, false },
+		{ FRAME(MAGIC "\x01\x00\x00\x03\x00\x80\x00\x00"), -MPA_E_ETA_BLOCK, false },
+		{ FRAME(MAGIC "\x01\x0d\x00\x03\x00\x80\x00\x00"), -MPA_E_ETA_BLOCK, false },
 		/* version 0; MULPDU below 128; */
-		{FRAME(MAGIC "\x00\x0c\x00\x03\x00\x80\x00\x00"), -MPA_E_ETA_BLOCK, false},
-		{FRAME(MAGIC "\x01\x0c\x00\x03\x00\x7f\x00\x00"), -MPA_E_ETA_BLOCK, false},
+		{ FRAME(MAGIC "\x00\x0c\x00\x03\x00\x80\x00\x00"), -MPA_E_ETA_BLOCK, false },
+		{ FRAME(MAGIC "\x01\x0c\x00\x03\x00\x7f\x00\x00"), -MPA_E_ETA_BLOCK, false },
 		/* half an item header; an item beyond the block */
-		{FRAME(MAGIC "\x01\x0d\x00\x03\x00\x80\x00\x00\x01"), -MPA_E_ETA_BLOCK, false},
-		{FRAME(MAGIC "\x01\x0e\x00\x03\x00\x80\x00\x00\x01\x01?"), -MPA_E_ETA_BLOCK, false},
-		{FRAME(MAGIC "\x01\x11\x00\x03\x00\x80\x00\x00\x01\x00\x02\x02?"), -MPA_E_ETA_BLOCK,
-		 false},
+		{ FRAME(MAGIC "\x01\x0d\x00\x03\x00\x80\x00\x00\x01"), -MPA_E_ETA_BLOCK, false },
+		{ FRAME(MAGIC "\x01\x0e\x00\x03\x00\x80\x00\x00\x01\x01?"), -MPA_E_ETA_BLOCK,
+		  false },
+		{ FRAME(MAGIC "\x01\x11\x00\x03\x00\x80\x00\x00\x01\x00\x02\x02?"),
+		  -MPA_E_ETA_BLOCK, false },
 	};
 	struct mpa_start got;
 	size_t i;
@@ -449,7 +450,7 @@ static void test_decode_blocks(void **state)
 
 static void test_items(void **state)
 {
-	struct mpa_eta eta = {.version = 1};
+	struct mpa_eta eta = { .version = 1 };
 	uint8_t data[256] = "name";
 	const uint8_t *item;
 	size_t len = 99;
@@ -587,16 +588,17 @@ static void test_agree_rtr(void **state)
 		uint16_t ord;
 		int err;
 	} cases[] = {
-		{MPA_RTR_WRITE | MPA_RTR_READ, MPA_RTR_WRITE | MPA_RTR_READ, MPA_RTR_WRITE, 16, 0},
-		{MPA_RTR_READ, MPA_RTR_WRITE | MPA_RTR_READ, MPA_RTR_READ, 16, 0},
-		{MPA_RTR_WRITE | MPA_RTR_READ, MPA_RTR_READ, MPA_RTR_READ, 16, 0},
-		{MPA_RTR_WRITE, MPA_RTR_READ, 0, 16, -MPA_E_RTR},
-		{MPA_RTR_SEND, MPA_RTR_WRITE | MPA_RTR_READ, 0, 16, -MPA_E_RTR},
-		{MPA_RTR_SEND, MPA_RTR_SEND, MPA_RTR_SEND, 16, 0},
+		{ MPA_RTR_WRITE | MPA_RTR_READ, MPA_RTR_WRITE | MPA_RTR_READ, MPA_RTR_WRITE, 16,
+		  0 },
+		{ MPA_RTR_READ, MPA_RTR_WRITE | MPA_RTR_READ, MPA_RTR_READ, 16, 0 },
+		{ MPA_RTR_WRITE | MPA_RTR_READ, MPA_RTR_READ, MPA_RTR_READ, 16, 0 },
+		{ MPA_RTR_WRITE, MPA_RTR_READ, 0, 16, -MPA_E_RTR },
+		{ MPA_RTR_SEND, MPA_RTR_WRITE | MPA_RTR_READ, 0, 16, -MPA_E_RTR },
+		{ MPA_RTR_SEND, MPA_RTR_SEND, MPA_RTR_SEND, 16, 0 },
 		/* without reads there is no RTR read; nothing left to offer: not peer-to-peer */
-		{MPA_RTR_WRITE | MPA_RTR_READ, MPA_RTR_READ, 0, 0, -MPA_E_RTR},
-		{MPA_RTR_READ, MPA_RTR_READ, 0, 0, 0},
-		{0, MPA_RTR_WRITE, 0, 16, 0},
+		{ MPA_RTR_WRITE | MPA_RTR_READ, MPA_RTR_READ, 0, 0, -MPA_E_RTR },
+		{ MPA_RTR_READ, MPA_RTR_READ, 0, 0, 0 },
+		{ 0, MPA_RTR_WRITE, 0, 16, 0 },
 	};
 	struct outcome out;
 	size_t i;
@@ -627,11 +629,11 @@ static void test_respond_depths(void **state)
 		uint16_t req_ird, req_ord;           /* the peer's */
 		uint16_t rep_ird, rep_ord, ird, ord; /* ours: IRD 32, ORD 16 */
 	} cases[] = {
-		{128, 128, 32, 16, 32, 16},
-		{4, 4, 4, 4, 4, 4},
-		{0, 0, 1, 0, 1, 0},
-		{MPA_DEPTH_NONE, MPA_DEPTH_NONE, MPA_DEPTH_NONE, MPA_DEPTH_NONE, 32, 16},
-		{MPA_DEPTH_NONE, 2, 2, MPA_DEPTH_NONE, 2, 16},
+		{ 128, 128, 32, 16, 32, 16 },
+		{ 4, 4, 4, 4, 4, 4 },
+		{ 0, 0, 1, 0, 1, 0 },
+		{ MPA_DEPTH_NONE, MPA_DEPTH_NONE, MPA_DEPTH_NONE, MPA_DEPTH_NONE, 32, 16 },
+		{ MPA_DEPTH_NONE, 2, 2, MPA_DEPTH_NONE, 2, 16 },
 	};
 	struct mpa_agreed agreed;
 	struct mpa_start rep;
@@ -661,12 +663,12 @@ static void test_conclude_depths(void **state)
 		int err;
 		uint16_t ird, ord; /* asked for: IRD 32, ORD 16 */
 	} cases[] = {
-		{16, 32, 0, 32, 16},
-		{128, 32, 0, 32, 16},
-		{3, 5, 0, 5, 3},
-		{0, 0, 0, 0, 0},
-		{16, 33, -MPA_E_IRD, 0, 0},
-		{MPA_DEPTH_NONE, MPA_DEPTH_NONE, 0, 32, 16},
+		{ 16, 32, 0, 32, 16 },
+		{ 128, 32, 0, 32, 16 },
+		{ 3, 5, 0, 5, 3 },
+		{ 0, 0, 0, 0, 0 },
+		{ 16, 33, -MPA_E_IRD, 0, 0 },
+		{ MPA_DEPTH_NONE, MPA_DEPTH_NONE, 0, 32, 16 },
 	};
 	struct mpa_agreed agreed;
 	struct mpa_start req;
@@ -699,12 +701,12 @@ static void test_conclude_rtr(void **state)
 		int err;
 		uint8_t agreed;
 	} cases[] = {
-		{MPA_RTR_WRITE, 16, 0, MPA_RTR_WRITE},
-		{MPA_RTR_READ, 16, 0, MPA_RTR_READ},
-		{MPA_RTR_READ, 0, -MPA_E_RTR, 0},
-		{MPA_RTR_SEND, 16, -MPA_E_RTR, 0},
-		{0, 16, -MPA_E_RTR, 0},
-		{MPA_RTR_SEND | MPA_RTR_READ | MPA_RTR_WRITE, 16, 0, MPA_RTR_WRITE},
+		{ MPA_RTR_WRITE, 16, 0, MPA_RTR_WRITE },
+		{ MPA_RTR_READ, 16, 0, MPA_RTR_READ },
+		{ MPA_RTR_READ, 0, -MPA_E_RTR, 0 },
+		{ MPA_RTR_SEND, 16, -MPA_E_RTR, 0 },
+		{ 0, 16, -MPA_E_RTR, 0 },
+		{ MPA_RTR_SEND | MPA_RTR_READ | MPA_RTR_WRITE, 16, 0, MPA_RTR_WRITE },
 	};
 	struct mpa_agreed agreed;
 	struct mpa_start req;
@@ -731,7 +733,7 @@ static void test_conclude_rtr(void **state)
 static void test_conclude_refusals(void **state)
 {
 	struct mpa_agreed agreed;
-	struct mpa_start req, rep = {.rev = 2, .enhanced = true, .reject = true, .markers = true};
+	struct mpa_start req, rep = { .rev = 2, .enhanced = true, .reject = true, .markers = true };
 
 	(void)state;
 	mpa_request_init(&eta_config, &req);
@@ -745,7 +747,7 @@ static void test_conclude_refusals(void **state)
 
 static void test_respond_markers(void **state)
 {
-	struct mpa_start req = {.rev = 2, .enhanced = true, .markers = true, .crc = true}, rep;
+	struct mpa_start req = { .rev = 2, .enhanced = true, .markers = true, .crc = true }, rep;
 	struct mpa_agreed agreed;
 	uint8_t buf[MPA_FRAME_MAX];
 
@@ -782,15 +784,15 @@ static void test_crc_vectors(void **state)
 	static const uint8_t read10[48] = {
 		0x01, 0xc0, [16] = 0x14, [22] = 0x04, [27] = 0x14, [31] = 0x18, 0x28, [40] = 0x02,
 	};
-	uint8_t zeroes[32] = {0}, ones[32], up[32], down[32], trailer[MPA_TRAILER_MAX];
+	uint8_t zeroes[32] = { 0 }, ones[32], up[32], down[32], trailer[MPA_TRAILER_MAX];
 	const struct {
 		const uint8_t *data;
 		uint32_t len;
 		const char *crc;
 	} cases[] = {
-		{zeroes, 32, "\xaa\x36\x91\x8a"}, {ones, 32, "\x43\xab\xa8\x62"},
-		{up, 32, "\x4e\x79\xdd\x46"},     {down, 32, "\x5c\xdb\x3f\x11"},
-		{read10, 48, "\x56\x3a\x96\xd9"},
+		{ zeroes, 32, "\xaa\x36\x91\x8a" }, { ones, 32, "\x43\xab\xa8\x62" },
+		{ up, 32, "\x4e\x79\xdd\x46" },     { down, 32, "\x5c\xdb\x3f\x11" },
+		{ read10, 48, "\x56\x3a\x96\xd9" },
 	};
 	uint32_t crc, split;
 	size_t i;
@@ -819,7 +821,8 @@ static void test_sizes(void **state)
 		unsigned pad;
 		uint32_t fpdu;
 	} cases[] = {
-		{14, 0, 20}, {15, 3, 24}, {16, 2, 24}, {17, 1, 24}, {18, 0, 24}, {65535, 3, 65544},
+		{ 14, 0, 20 }, { 15, 3, 24 }, { 16, 2, 24 },
+		{ 17, 1, 24 }, { 18, 0, 24 }, { 65535, 3, 65544 },
 	};
 	size_t i;
 
@@ -869,9 +872,19 @@ static void test_mulpdu(void **state)
 		uint32_t mss;
 		uint16_t mulpdu;
 	} cases[] = {
-		{0, 128},       {133, 128},     {134, 128},          {136, 130},     {137, 130},
-		{140, 134},     {1448, 1442},   {1460, 1454},        {65483, 64768}, {64774, 64766},
-		{64776, 64768}, {64780, 64768}, {UINT32_MAX, 64768},
+		{ 0, 128 },
+		{ 133, 128 },
+		{ 134, 128 },
+		{ 136, 130 },
+		{ 137, 130 },
+		{ 140, 134 },
+		{ 1448, 1442 },
+		{ 1460, 1454 },
+		{ 65483, 64768 },
+		{ 64774, 64766 },
+		{ 64776, 64768 },
+		{ 64780, 64768 },
+		{ UINT32_MAX, 64768 },
 	};
 	size_t i;
 
