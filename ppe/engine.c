@@ -36,7 +36,7 @@ static void bell_dti(struct ppe_ual *ual, uint32_t number, uint64_t now)
 {
 	struct ppe_dti *d = ual->dtis[number];
 
-	if (!d)
+	if (!d || !d->sh) /* it was given up when there was no memory for its rings */
 		return;
 	/* before the queues are read: a post after this rings again */
 	atomic_exchange_explicit(&d->sh->rung, 0, memory_order_seq_cst);

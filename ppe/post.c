@@ -206,6 +206,9 @@ static void ring(struct ppe_dti *d, const struct ppe_post *p, uint32_t bytes)
 		recall_thread(ual);
 	} else if (ual->placement == PPE_ADAPTIVE && (much || is_eager(d))) {
 		transmit(d);
+	} else if (ual->placement == PPE_INLINE && atomic_load(&ual->followers)) {
+		/* a program sleeps in poll(), and no thread would send for it */
+		transmit(d);
 	}
 }
 
