@@ -378,7 +378,9 @@ inline post()
 #ifdef INLINE
 #ifdef FD
 	:: atomic { was == BY_FD && turn -> skip };
+#ifndef BUG_INLINE_FD_NO_POKE
 		poke = 1
+#endif
 #endif
 #endif
 	fi;
@@ -657,6 +659,14 @@ arm:
 	:: BELLS -> armed[me] = 0; goto readable
 	:: else
 	fi;
+#ifdef STICKY
+#ifndef BUG_INLINE_FD_NO_STICKY_RECHECK
+	if
+	:: STICKIES -> armed[me] = 0; goto readable
+	:: else
+	fi;
+#endif
+#endif
 #endif
 #endif
 #ifdef BUG_FD_DRAIN_LATE
