@@ -236,40 +236,134 @@ struct fab_msg_conn;     /* one queue pair */
 struct fab_msg_listener; /* one listening address */
 
 /* Private data of connection set-up that the user may give, in bytes. */
-#define FAB_PDATA_MAX 196
+#define FAB_PDATA_MAX 176
 
-enum fab_send_op { FAB_SEND };
+/*
+ * What two etas tell each other in connection set-up, beside their users' private data. A stranger
+ * says nothing of it.
+ */
+#define FAB_NAME_MAX 56
+#define FAB_NONCE 16
+#define FAB_PROOF 32
+
+enum fab_feature {
+	FAB_FEATURE_ULP = 0x01,    /* every Send begins with eta's upper-layer header (ppe/ulp.h) */
+	FAB_FEATURE_ATOMIC = 0x02, /* atomics and immediate data; the fabric's own affair */
+};
+
+struct fab_hello {
+	uint16_t features;
+	uint8_t name_len; /* of the sender's endpoint; 0: it has none */
+	bool has_nonce, has_proof;
+	uint64_t incarnation; /* tells a restarted endpoint from the one before; with a name */
+	uint32_t window;      /* bytes that the other side may send unasked */
+	uint32_t announces;   /* rendezvous that this side may have announced at a time */
+	uint8_t name[FAB_NAME_MAX];
+	uint8_t nonce[FAB_NONCE]; /* for the other side's proof */
+	uint8_t proof[FAB_PROOF];
+};
+
+/* What is known of the other side once set-up has got so far. */
+struct fab_msg_peer {
+	bool eta;          /* hello is valid */
+	uint16_t features; /* those that both have */
+	uint16_t ord, ird; /* reads and atomics outstanding: ours, and the peer's */
+	struct fab_hello hello;
+};
+
+/* What may be transmitted. The letters: what of struct fab_send each uses beside the payload. */
+enum fab_op {
+	FAB_SEND,  /* an untagged message: takes the peer's next receive */
+	FAB_WRITE, /* to the peer's memory at (stag, to) */
+	FAB_READ,  /* no payload: asks for @read_len bytes at (stag, to), to (sink_stag, sink_to) */
+	FAB_READ_RESP,   /* the answer to an rx_read: to (stag, to), as its sink said */
+	FAB_ATOMIC,      /* no payload: on the peer's 64 bits at (stag, to); id, atomic */
+	FAB_ATOMIC_RESP, /* no payload: the answer to an rx_atomic; id, value */
+	FAB_IMMEDIATE,   /* no payload: value, to the peer's rx_immediate */
+};
+
+enum fab_atomic_op { FAB_FETCH_ADD, FAB_CMP_SWAP };
+
+/* On 64 bits, as RFC 7306 has it: masks are all ones for plain operations, but add_mask is 0. */
+struct fab_atomic {
+	uint8_t op; /* enum fab_atomic_op */
+	uint64_t data, data_mask;
+	uint64_t cmp, cmp_mask;
+};
 
 /* One message to transmit. Resolved and checked: plain memory. */
 struct fab_send {
-	uint8_t op;    /* enum fab_send_op; RMA and atomics add members and opcodes */
+	uint8_t op;    /* enum fab_op */
 	uint8_t flags; /* FAB_SEND_SOLICITED */
 	uint16_t niov;
 	uint32_t len; /* bytes, the sum of @iov */
 	const struct iovec *iov;
+	uint32_t stag;
+	uint32_t sink_stag;
+	uint64_t to;
+	uint64_t sink_to;
+	uint32_t read_len;
+	uint32_t id;
+	uint64_t value;
+	const struct fab_atomic *atomic;
 };
 #define FAB_SEND_SOLICITED 0x01
 
-#define FAB_PLACE_IOV 10 /* entries that a place may have */
+#define FAB_PLACE_IOV 16 /* entries that a place may have */
 
 /* One placed piece of an arriving Send. */
 struct fab_place {
 	uint32_t offset; /* of this piece in its message; 0 starts a message */
 	uint32_t len;    /* of this piece */
 	bool last;       /* no piece follows in this message */
+	bool more;       /* out: the entries cover only the beginning: ask again for what follows */
 };
 
-/* Upcalls of a message connection. Every slot is filled. */
+/* One piece of arriving tagged data. */
+struct fab_tagged {
+	bool response; /* of a read of ours; else the peer's write */
+	bool first;    /* it begins its message */
+	bool last;     /* no piece follows in this message */
+	uint32_t stag;
+	uint64_t to;
+	uint32_t len;
+};
+
+/* The peer asks for memory, to be answered with FAB_READ_RESP. */
+struct fab_read_req {
+	uint32_t sink_stag, stag;
+	uint64_t sink_to, to;
+	uint32_t len;
+};
+
+/* The peer asks for an atomic operation, to be answered with FAB_ATOMIC_RESP. */
+struct fab_atomic_req {
+	uint32_t id, stag;
+	uint64_t to;
+	struct fab_atomic atomic;
+};
+
+/*
+ * Upcalls of a message connection. Every slot is filled.
+ *
+ * An upcall that returns a negative errno value, where nothing else is said, ends the connection
+ * with a Terminate: -ENOKEY no such region, -ERANGE beyond its bounds, -EACCES not allowed, -EPERM
+ * not for this connection, -EBUSY more than was agreed on, others: a local reason. closed() follows
+ * with that value.
+ */
 struct fab_msg_user {
 	/*
-	 * The outcome of connect() or accept(). @pdata is the peer's, valid during the call.
-	 * On error (-ECONNREFUSED with @pdata: a rejection) the connection is already gone.
+	 * The outcome of connect() or accept(). @peer and @pdata are valid during the call; @peer is
+	 * NULL on error. On error (-ECONNREFUSED with @pdata: a rejection) the connection is already
+	 * gone.
 	 */
-	void (*connected)(void *user, int err, const void *pdata, size_t len);
+	void (*connected)(void *user, int err, const struct fab_msg_peer *peer, const void *pdata,
+			  size_t len);
 	/*
 	 * The message that is @i messages behind the oldest one not yet done; NULL when there is
-	 * none (now). It stays valid until tx_done. A message of which a part was written will be
-	 * asked for again; NULL for that one means that its memory is gone: the connection fails.
+	 * none (now). @i is 0 or one more than the last time, or starts again from 0. It stays valid
+	 * until tx_done. A message of which a part was written will be asked for again; NULL for
+	 * that one means that its memory is gone: the connection fails.
 	 */
 	const struct fab_send *(*tx_peek)(void *user, unsigned i);
 	/*
@@ -278,14 +372,32 @@ struct fab_msg_user {
 	 */
 	void (*tx_done)(void *user, unsigned n, bool partial);
 	/*
-	 * Where to put a piece of an arriving message: fills at most @max entries and returns their
-	 * number. They may cover less than the piece: the message is longer than its receive, and
-	 * the fabric drops the rest. -EAGAIN: no receive is posted; reading stops until rx_want,
-	 * and the same piece is asked for again. Other negative: the connection fails.
+	 * A Send that came in one piece, checked, still in the fabric's memory. 0: taken; 1: ask
+	 * rx_place.
 	 */
-	int (*rx_place)(void *user, const struct fab_place *piece, struct iovec *iov, int max);
+	int (*rx_whole)(void *user, const void *p, uint32_t len);
+	/*
+	 * Where to put a piece of an arriving message: fills at most @max entries and returns their
+	 * number. They may cover less than the piece: with @piece->more the rest is asked for when
+	 * they are filled; without, the message is longer than its receive, and the fabric drops the
+	 * rest. -EAGAIN: no receive is posted; reading stops until rx_want, and the same piece is
+	 * asked for again.
+	 */
+	int (*rx_place)(void *user, struct fab_place *piece, struct iovec *iov, int max);
 	/* The piece that rx_place was last asked for is in place (or dropped). */
 	void (*rx_done)(void *user, const struct fab_place *piece);
+	/*
+	 * Where to put tagged data: entries, which cover all of @t->len; 0: drop it. Asked again for
+	 * what is left of a piece that came in parts.
+	 */
+	int (*rx_tagged)(void *user, const struct fab_tagged *t, struct iovec *iov, int max);
+	/* The whole segment is in place (or dropped); @t is the segment, not its last part. */
+	void (*rx_tagged_done)(void *user, const struct fab_tagged *t);
+	/* Never of length 0: those the fabric answers itself. */
+	int (*rx_read)(void *user, const struct fab_read_req *r);
+	int (*rx_atomic)(void *user, const struct fab_atomic_req *r);
+	int (*rx_atomic_resp)(void *user, uint32_t id, uint64_t value);
+	int (*rx_immediate)(void *user, uint64_t value);
 	/*
 	 * No message will come or go any more: 0 = the peer closed in an orderly way, else an
 	 * error. The connection must still be closed.
@@ -296,10 +408,10 @@ struct fab_msg_user {
 struct fab_msg_listen_user {
 	/*
 	 * A peer asks for a connection. @conn waits for accept(), reject() or conn_close().
-	 * @pdata is valid during the call.
+	 * @who and @pdata are valid during the call; so far @who->ord and ird are not agreed on.
 	 */
 	void (*request)(void *user, struct fab_msg_conn *conn, const union fab_addr *peer,
-			const void *pdata, size_t len);
+			const struct fab_msg_peer *who, const void *pdata, size_t len);
 	/* @conn, not yet accepted or rejected, is gone: its peer left. Do not close it. */
 	void (*withdrawn)(void *user, struct fab_msg_conn *conn);
 	void (*failed)(void *user, int err);
@@ -325,13 +437,13 @@ struct fab_msg_ops {
 	/* Requests that were reported and not answered stay with their user. */
 	void (*unlisten)(struct fab_msg_listener *l);
 
-	/* connected() follows, never from within this call. */
-	int (*connect)(struct fab_msg *m, const struct fab_connect_attr *attr, const void *pdata,
-		       size_t len, const struct fab_msg_user *ops, void *user,
-		       struct fab_msg_conn **out);
+	/* connected() follows, never from within this call. @hello NULL: features 0, no name. */
+	int (*connect)(struct fab_msg *m, const struct fab_connect_attr *attr,
+		       const struct fab_hello *hello, const void *pdata, size_t len,
+		       const struct fab_msg_user *ops, void *user, struct fab_msg_conn **out);
 	/* connected() follows, never from within this call. -ESTALE: the peer has left; close it. */
-	int (*accept)(struct fab_msg_conn *conn, const void *pdata, size_t len,
-		      const struct fab_msg_user *ops, void *user);
+	int (*accept)(struct fab_msg_conn *conn, const struct fab_hello *hello, const void *pdata,
+		      size_t len, const struct fab_msg_user *ops, void *user);
 	/* The refusal is sent and the connection is gone. */
 	void (*reject)(struct fab_msg_conn *conn, const void *pdata, size_t len);
 	/* As for a stream. */
