@@ -151,6 +151,41 @@ int ppe_mr_register(struct ppe_ual *ual, const void *addr, size_t len, unsigned 
  */
 int ppe_mr_deregister(struct ppe_ual *ual, struct ppe_mr mr);
 
+/*
+ * Memory that peers may name. A protection domain is a namespace of 32-bit keys; a key is what goes
+ * over the wire as STag. A peer gets at a region if its endpoint presented the same authorisation key
+ * as the region has, none being a key like any other.
+ */
+struct ppe_pd;
+struct ppe_cntr;
+
+#define PPE_MR_IOV_MAX 8
+#define PPE_AUTH_MAX 64
+
+struct ppe_mr_attr {
+	struct ppe_pd *pd;
+	const struct iovec *iov; /* pieces, addressed as if they lay one behind the other */
+	unsigned niov;           /* 1 to PPE_MR_IOV_MAX */
+	unsigned access;
+	uint64_t offset; /* what peers call the first byte: 0, or its address */
+	bool choose_key; /* a random one; else: */
+	uint32_t key;
+	const void *auth; /* authorisation key; NULL: none */
+	size_t auth_len;
+};
+
+int ppe_pd_create(struct ppe_ual *ual, struct ppe_pd **pd);
+/* -EBUSY: regions or DTIs are in it. */
+int ppe_pd_destroy(struct ppe_pd *pd);
+/*
+ * As ppe_mr_register, with the errors of that; a single piece of NULL and SIZE_MAX is all memory.
+ * -ENOKEY: the key is taken. Ended by ppe_mr_deregister.
+ */
+int ppe_mr_register_remote(struct ppe_ual *ual, const struct ppe_mr_attr *attr, struct ppe_mr *mr,
+			   uint32_t *key);
+/* Counts the peers' writes to, or reads from, the region (@access: PPE_ACCESS_REMOTE_..). NULL: no more. */
+int ppe_mr_count(struct ppe_ual *ual, struct ppe_mr mr, unsigned access, struct ppe_cntr *cntr);
+
 /* ----------------------------------------------------------------- event queues */
 
 enum ppe_event_type {
@@ -162,22 +197,45 @@ enum ppe_event_type {
 	PPE_EV_REQUEST,  /* message listener: a peer asks; data = its number for accept_request */
 	PPE_EV_SHUTDOWN, /* a posted shutdown has been sent */
 	PPE_EV_CLOSED,   /* message DTI: the connection ended; status says how */
+	/* message service */
+	PPE_EV_WRITE,
+	PPE_EV_READ,
+	PPE_EV_ATOMIC,       /* without result */
+	PPE_EV_FETCH,        /* with result, compare included */
+	PPE_EV_REMOTE_WRITE, /* a peer wrote, and sent data along with it */
+	PPE_EV_RELEASED,     /* a receive for many messages is the application's again */
 };
 
-#define PPE_EVF_TRUNCATED 0x01 /* receive: the message was data bytes long, len of them fitted */
+#define PPE_EVF_TRUNCATED 0x01 /* receive: the message was full_len long, len bytes of it fitted */
+#define PPE_EVF_TAGGED 0x02    /* tag is valid */
+#define PPE_EVF_DATA 0x04      /* data is valid: the sender's */
+#define PPE_EVF_RELEASED 0x08  /* receive for many messages: this was its last */
+#define PPE_EVF_SRC 0x10       /* src is valid, and not seq */
+
+/* Sender that is not in the address vector: with this bit, a number for ppe_dti_source. */
+#define PPE_SRC_UNKNOWN 0x80000000u
+#define PPE_SRC_NONE 0xffffffffu
 
 struct ppe_event {
 	uint64_t user_tag;
 	uint64_t cookie; /* of the DTI */
 	uint64_t len;    /* bytes transferred */
 	uint64_t data;
-	uint64_t context; /* of the DTI, like the cookie: survives its closing */
-	uint64_t reserved;
+	union {
+		uint64_t context;  /* streams: of the DTI, like the cookie: survives its closing */
+		uint64_t buf;      /* received for many: where this message begins */
+		uint64_t full_len; /* PPE_EVF_TRUNCATED */
+	};
+	uint64_t tag;
 	uint32_t dti;   /* handle */
 	uint16_t type;  /* enum ppe_event_type */
 	uint16_t flags; /* PPE_EVF_ */
 	int32_t status; /* 0, or a negative errno value */
-	uint32_t seq;   /* counts this queue's events */
+	union {
+		uint32_t seq; /* counts this queue's events */
+		uint32_t
+			src; /* receives of DTIs with an address vector: the sender's number in it */
+	};
 };
 
 #define PPE_LOCKED 0x01 /* posts or reads may come from several threads at once */
@@ -230,9 +288,65 @@ int ppe_evq_notify(struct ppe_evq *evq, int signo);
 /* Forgets waiting events of DTIs with this cookie, so that no one meets a freed object. */
 void ppe_evq_purge(struct ppe_evq *evq, uint64_t cookie);
 
+/* -------------------------------------------------------- counters, address vectors */
+
+/*
+ * A counter of operations that ended well, and one of those that did not. Bumped by the engine; read
+ * without a call into it.
+ */
+int ppe_cntr_create(struct ppe_ual *ual, struct ppe_cntr **cntr);
+/* -EBUSY: DTIs, regions or posts that wait for it name it. */
+int ppe_cntr_destroy(struct ppe_cntr *cntr);
+uint64_t ppe_cntr_value(const struct ppe_cntr *cntr);
+uint64_t ppe_cntr_errors(const struct ppe_cntr *cntr);
+/* Sets it going like the engine does: what waits for it may begin. */
+void ppe_cntr_add(struct ppe_cntr *cntr, uint64_t value, uint64_t errors);
+void ppe_cntr_set(struct ppe_cntr *cntr, uint64_t value);
+void ppe_cntr_set_errors(struct ppe_cntr *cntr, uint64_t errors);
+/* When @cntr reaches @threshold, @target changes by @add, or becomes @set. Both must live till then. */
+int ppe_cntr_chain(struct ppe_cntr *cntr, uint64_t threshold, struct ppe_cntr *target, bool set,
+		   uint64_t value, struct ppe_cntr *complete);
+/* Forgets what waits for it: the operations end with -ECANCELED. Returns how many. */
+int ppe_cntr_flush(struct ppe_cntr *cntr);
+/*
+ * 0: it has reached @threshold; -EIO: the errors changed while waiting; -ETIMEDOUT; -EINTR.
+ * Negative @timeout_ns: no limit.
+ */
+int ppe_cntr_wait(struct ppe_cntr *cntr, uint64_t threshold, int64_t timeout_ns);
+/* An event queue without events: reading it runs the engine, its descriptor polls for changes. */
+struct ppe_evq *ppe_cntr_evq(struct ppe_cntr *cntr);
+
+/* Names of peers, by number from 0 on. The same address twice is the same number. */
+struct ppe_av;
+int ppe_av_create(struct ppe_ual *ual, struct ppe_av **av);
+/* -EBUSY: DTIs are bound to it. */
+int ppe_av_destroy(struct ppe_av *av);
+int ppe_av_insert(struct ppe_av *av, const struct sockaddr *sa, socklen_t len, uint32_t *number);
+/* What was posted to it and not begun ends with -EADDRNOTAVAIL. -ENOENT. */
+int ppe_av_remove(struct ppe_av *av, uint32_t number);
+int ppe_av_lookup(struct ppe_av *av, uint32_t number, union fab_addr *addr);
+/* -ENOENT */
+int ppe_av_find(struct ppe_av *av, const union fab_addr *addr, uint32_t *number);
+
 /* ------------------------------------------------------------------------- DTIs */
 
-enum ppe_service { PPE_STREAM, PPE_MESSAGE };
+/*
+ * A message DTI with an address vector is a datagram endpoint: one DTI, many peers, each post names
+ * one; connections are made as they are needed. One without is a connected queue pair. A shared
+ * receive queue is a DTI of its own, which only ppe_post_message can do something with.
+ */
+enum ppe_service { PPE_STREAM, PPE_MESSAGE, PPE_SHARED_RECV };
+
+/* What a counter of a DTI may count; bits for ppe_dti_count. */
+enum ppe_counted {
+	PPE_COUNT_SEND = 0x01, /* completed, each: */
+	PPE_COUNT_RECV = 0x02,
+	PPE_COUNT_READ = 0x04,
+	PPE_COUNT_WRITE = 0x08,
+	PPE_COUNT_REMOTE_READ = 0x10, /* by peers */
+	PPE_COUNT_REMOTE_WRITE = 0x20,
+};
+#define PPE_COUNTED 6
 
 struct ppe_dti_attr {
 	enum ppe_service service;
@@ -244,6 +358,17 @@ struct ppe_dti_attr {
 	struct ppe_evq *cm_evq; /* connects, requests, closed; NULL: tx_evq */
 	uint64_t cookie;        /* comes back in every event */
 	uint64_t context;       /* likewise; not looked at */
+	/* message service; all may be 0 */
+	struct ppe_pd *pd;       /* what peers may name; NULL: nothing */
+	struct ppe_av *av;       /* the peers that posts name; NULL: connected */
+	struct ppe_dti *srq;     /* receives come from this shared queue instead */
+	const void *auth;        /* authorisation key */
+	size_t auth_len;         /* at most PPE_AUTH_MAX */
+	uint32_t tx_max, rx_max; /* operations begun and not ended; 0: as many as slots */
+	bool no_tx_events;       /* tx_evq only says who polls; operations are counted, if that */
+	bool no_rx_events;
+	uint64_t peer_timeout_ns; /* a peer that says nothing for so long is dead; 0: never */
+	uint64_t connect_timeout_ns;
 };
 
 /* -EINVAL: event queue missing or of another UAL, sizes; -ENOSPC: max_dtis; -ENOMEM. */
@@ -263,7 +388,10 @@ uint64_t ppe_dti_cookie(const struct ppe_dti *dti);
 
 /* Local address for a later connect or listen. -EISCONN; -EAFNOSUPPORT; -EINVAL. */
 int ppe_dti_bind(struct ppe_dti *dti, const struct sockaddr *sa, socklen_t len);
-/* -EADDRINUSE, -EACCES, ... as listen(2); -EDESTADDRREQ: no bind before. */
+/*
+ * -EADDRINUSE, -EACCES, ... as listen(2); -EDESTADDRREQ: no bind before. A datagram endpoint must
+ * listen before it posts: its local address is its name.
+ */
 int ppe_dti_listen(struct ppe_dti *dti, int backlog);
 /* Names of this end and of the peer. -ENOTCONN. */
 int ppe_dti_local(struct ppe_dti *dti, union fab_addr *addr);
@@ -304,6 +432,13 @@ int ppe_dti_disconnect(struct ppe_dti *dti);
 #define PPE_CANCEL_CONNECT 0x04 /* connects and accepts (on the listener or the child) */
 int ppe_dti_cancel(struct ppe_dti *dti, uint64_t user_tag, unsigned which);
 
+/* Connects, for good, what @what names to a counter (which must outlive the DTI); before any post. */
+int ppe_dti_count(struct ppe_dti *dti, unsigned what, struct ppe_cntr *cntr);
+/* A receive for many messages is released when less than this is left of it. 0 at first. */
+int ppe_dti_set_multi_min(struct ppe_dti *dti, size_t bytes);
+/* Address of a sender, by an event's src with PPE_SRC_UNKNOWN. -ESTALE. */
+int ppe_dti_source(struct ppe_dti *dti, uint32_t src, union fab_addr *addr);
+
 int ppe_dti_set_option(struct ppe_dti *dti, enum fab_option opt, int value);
 int ppe_dti_get_option(struct ppe_dti *dti, enum fab_option opt, int *value);
 
@@ -335,6 +470,73 @@ int ppe_post_recv(struct ppe_dti *dti, const struct ppe_post *p);
 int ppe_post_shutdown(struct ppe_dti *dti, uint64_t user_tag);
 /* Stream: nothing, behind all sends posted so far. Ends with PPE_EV_SHUTDOWN. */
 int ppe_post_nop(struct ppe_dti *dti, uint64_t user_tag);
+
+/* ------------------------------------------------------------- posting: message service */
+
+enum ppe_op {
+	PPE_OP_SEND,
+	PPE_OP_RECV,
+	PPE_OP_WRITE,
+	PPE_OP_READ,
+	PPE_OP_ATOMIC,  /* sge: operand */
+	PPE_OP_FETCH,   /* ... and result */
+	PPE_OP_COMPARE, /* ... and compare and result */
+};
+
+/* The peer's memory, by its key and by what the peer calls the address. */
+struct ppe_rma {
+	uint64_t addr;
+	uint32_t len;
+	uint32_t key;
+};
+
+#define PPE_RMA_MAX 4    /* entries of struct ppe_rma */
+#define PPE_ATOMIC_SGE 4 /* entries of each of an atomic's lists */
+#define PPE_ANY 0xffffffffu
+
+/* Beside PPE_POST_SILENT, _MORE and _SOLICITED: */
+#define PPE_POST_TAGGED 0x0010   /* send, receive: by tag; the two kinds never meet */
+#define PPE_POST_DATA 0x0020     /* send, write: data go along */
+#define PPE_POST_DELIVERY 0x0040 /* ends when the peer's engine has seen it through */
+#define PPE_POST_FENCE 0x0080    /* begins when all before it to that peer have ended */
+#define PPE_POST_INJECT 0x0100   /* nobody waits for it: its failure is logged and counted */
+#define PPE_POST_MULTI 0x0200    /* receive: for many messages, one behind the other */
+#define PPE_POST_PEEK 0x0400     /* receive: only look for a message that is there */
+#define PPE_POST_CLAIM 0x0800    /* with PEEK: keep it for the next; without: take what was kept */
+#define PPE_POST_DISCARD 0x1000  /* with PEEK or CLAIM: and drop it */
+#define PPE_POST_TRIGGER 0x2000  /* begins when trigger has reached threshold */
+
+struct ppe_msg {
+	uint8_t op; /* enum ppe_op */
+	uint8_t nsge;
+	uint8_t ncmp, nres; /* atomics: entries for compare and result, behind those */
+	uint8_t nrma;
+	uint8_t atomic_op, atomic_type; /* numbers of libfabric's enum fi_op and enum fi_datatype */
+	uint32_t flags;                 /* PPE_POST_ */
+	uint32_t peer;                  /* number in the address vector; receives: or PPE_ANY */
+	uint32_t inline_len;
+	const void *inline_data; /* instead of sge; not for receives and reads */
+	const struct ppe_sge *sge;
+	const struct ppe_rma *rma;
+	uint64_t user_tag;
+	uint64_t tag, ignore, data;
+	struct ppe_cntr *trigger; /* PPE_POST_TRIGGER */
+	struct ppe_cntr
+		*complete; /* counts this operation's end instead of the DTI's own; or NULL */
+	uint64_t threshold;
+};
+
+/*
+ * Into the send or receive queue, as the operation says. @dti may be a shared receive queue.
+ * -EAGAIN, -EINVAL, -EMSGSIZE as ppe_post_send.
+ *
+ * How operations end, beside the errors above: -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT and others of
+ * connect(2); -ECONNRESET, -ETIMEDOUT: the peer died; -EADDRNOTAVAIL: no such peer; -ENOMSG: a peek
+ * found nothing; -EACCES: the peer refused (to strangers also the connection's end); -EOPNOTSUPP: the
+ * peer is no eta.
+ */
+int ppe_post_message(struct ppe_dti *dti, const struct ppe_msg *m);
+
 /* Free slots of the send or receive queue; the poster's, like a post. */
 unsigned ppe_dti_room(struct ppe_dti *dti, bool recv);
 /* Slots that @p would take in its queue. */
