@@ -5,7 +5,8 @@
 #
 #   examples -> dusi/dusi.h, rdma/*     dusi, provider -> ppe/ppe.h     ppe -> fabric/fabric.h
 #
-# (ppe also fabric/timer.h, the heap of deadlines that it shares with the wires), and that the
+# (ppe also fabric/timer.h, the heap of deadlines, and fabric/be.h, big-endian integers, which it
+# shares with the wires), and that the
 # engine names no concrete wire.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,7 +33,7 @@ allow() {
 allow examples '^(dusi/dusi\.h|examples/)'
 allow dusi '^(dusi/|ppe/ppe\.h$)'
 allow provider '^(provider/|ppe/ppe\.h$)'
-allow ppe '^(ppe/|fabric/(fabric|timer)\.h$)'
+allow ppe '^(ppe/|fabric/(fabric|timer|be)\.h$)'
 allow fabric '^fabric/'
 
 # The engine is told its fabrics, it does not pick them.

@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fabric/iwarp/be.h"
+#include "fabric/be.h"
 
 #define WIRE_SIZE(type, size) static_assert(sizeof(type) == (size), #type)
 #define WIRE_AT(type, member, at) static_assert(offsetof(type, member) == (at), #type "." #member)

@@ -6,8 +6,8 @@
  * compile, so nothing goes to or comes from the wire unconverted. Their alignment is 1, so a wire
  * structure made of them has no padding and may lie anywhere in a receive buffer.
  */
-#ifndef ETA_IWARP_BE_H
-#define ETA_IWARP_BE_H
+#ifndef ETA_BE_H
+#define ETA_BE_H
 
 #include <assert.h>
 #include <stdint.h>
