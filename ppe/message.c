@@ -1,271 +1,426 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * message.c - the message service: whole messages between a queue pair and a DTI's queues.
- *
- * The message fabric looks at the sends from the oldest on (tx_peek), transmits what it can, and says
- * how many are done. An arriving message asks for its place piece by piece (rx_place): the receive at
- * the head of the queue is copied out when its message begins, and ends with the last piece.
+ * message.c - a DTI of the message service: its life, its connection if it has one, its queues' way
+ * into the rest. message.h says where that is.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
-#include "ppe/engine.h"
+#include "ppe/message.h"
 
-/* ------------------------------------------------------------------------- sending */
-
-static void tx_finish(struct ppe_dti *d, const struct tx_op *op, int status)
+bool msg_is_rdm(const struct ppe_dti *d)
 {
-	const struct ppe_wr *wr = &op->copy.s[0].wr;
-
-	if (!status) {
-		count(d->ual, sends, 1);
-		count(d->ual, send_bytes, op->len);
-	}
-	if (!status && (wr->flags & PPE_WR_SILENT)) {
-		evq_unreserve(d->tx_evq);
-		count(d->ual, silent, 1);
-	} else {
-		dti_event(d, d->tx_evq, PPE_EV_SEND, wr->user_tag, status, status ? 0 : op->len);
-	}
-	queue_release(dti_sq(d), op->slots);
+	return d->m->av != NULL;
 }
 
-/* As a message; or why it cannot be one. */
-static int tx_resolve(struct ppe_dti *d, struct tx_op *op)
-{
-	const struct ppe_wr *wr = &op->copy.s[0].wr;
-	unsigned n;
-	int err = wr_resolve(d->ual, &op->copy, PPE_ACCESS_LOCAL_READ, op->iov, &n);
+/* ----------------------------------------------------------------------- descriptors */
 
-	if (err)
-		return err;
-	op->len = wr->length;
-	op->send = (struct fab_send){
-		.op = FAB_SEND,
-		.flags = wr->flags & PPE_WR_SOLICITED ? FAB_SEND_SOLICITED : 0,
-		.niov = n,
-		.len = wr->length,
-		.iov = op->iov,
-	};
+static int view_plain(const union ppe_slot *s, unsigned slots, struct msg_view *v)
+{
+	const struct ppe_wr *wr = &s->wr;
+	unsigned payload = slots * PPE_CACHE_LINE - sizeof(*wr);
+	const uint8_t *p = s->bytes + sizeof(*wr);
+
+	if (wr->op != PPE_WR_SEND && wr->op != PPE_WR_RECV)
+		return -EBADMSG;
+	if (wr->flags & PPE_WR_INLINE) {
+		v->inline_data = p;
+		return wr->op == PPE_WR_SEND && !wr->nsge && wr->length <= payload ? 0 : -EBADMSG;
+	}
+	v->sge = (const struct ppe_sge *)(const void *)p;
+	v->nsge = wr->nsge;
+	return wr->nsge <= PPE_SGE_MAX && wr->nsge * sizeof(struct ppe_sge) <= payload ? 0
+										       : -EBADMSG;
+}
+
+static int view_atomic(struct msg_view *v)
+{
+	struct ppe_wr_atomic a;
+
+	memcpy(&a, &v->m->tag, sizeof(a));
+	v->ncmp = a.ncmp;
+	v->nres = a.nres;
+	if (a.ncmp > PPE_ATOMIC_SGE || a.nres > PPE_ATOMIC_SGE || v->nsge < v->ncmp + v->nres)
+		return -EBADMSG;
+	v->nsge -= v->ncmp + v->nres;
+	return v->nsge <= PPE_ATOMIC_SGE ? 0 : -EBADMSG;
+}
+
+int msg_view(const union ppe_slot *s, unsigned slots, struct msg_view *v)
+{
+	const struct ppe_wr *wr = &s->wr;
+	const uint8_t *p = s->bytes + sizeof(*wr);
+	size_t need = sizeof(*wr) + sizeof(struct ppe_wr_msg);
+
+	memset(v, 0, sizeof(*v));
+	v->wr = wr;
+	if (wr->op != PPE_WR_MESSAGE)
+		return view_plain(s, slots, v);
+	v->m = (const struct ppe_wr_msg *)(const void *)p;
+	p += sizeof(*v->m);
+	if (v->m->flags & PPE_POST_TRIGGER) {
+		v->trigger = (const struct ppe_wr_trigger *)(const void *)p;
+		p += sizeof(*v->trigger);
+		need += sizeof(*v->trigger);
+	}
+	need += wr->nsge * sizeof(struct ppe_sge) + v->m->nrma * sizeof(struct ppe_rma);
+	if (wr->flags & PPE_WR_INLINE)
+		need += wr->length;
+	if (v->m->nrma > PPE_RMA_MAX || need > slots * PPE_CACHE_LINE)
+		return -EBADMSG;
+	v->sge = (const struct ppe_sge *)(const void *)p;
+	v->nsge = wr->nsge;
+	p += wr->nsge * sizeof(struct ppe_sge);
+	v->rma = (const struct ppe_rma *)(const void *)p;
+	v->nrma = v->m->nrma;
+	if (wr->flags & PPE_WR_INLINE)
+		v->inline_data = p + v->nrma * sizeof(struct ppe_rma);
+	return v->m->op >= PPE_OP_ATOMIC ? view_atomic(v) : 0;
+}
+
+/* --------------------------------------------------------------------------- counters */
+
+void msg_count(struct ppe_dti *d, struct ppe_cntr *complete, unsigned what, bool ok)
+{
+	struct ppe_cntr *c = complete;
+
+	for (unsigned i = 0; !c && i < PPE_COUNTED; i++)
+		if (what == 1u << i)
+			c = d->m->counts[i];
+	if (!c)
+		return;
+	if (ok)
+		cntr_bump(c);
+	else
+		cntr_fail(c);
+}
+
+int ppe_dti_count(struct ppe_dti *d, unsigned what, struct ppe_cntr *cntr)
+{
+	if (!ual_alive(d->ual))
+		return -EOWNERDEAD;
+	if (d->service != PPE_MESSAGE || !what || what >> PPE_COUNTED || !cntr)
+		return -EINVAL;
+	turn_lock(d->ual);
+	for (unsigned i = 0; i < PPE_COUNTED; i++) {
+		if (!(what & (1u << i)))
+			continue;
+		if (d->m->counts[i])
+			cntr_drop(d->m->counts[i]);
+		cntr_hold(cntr);
+		d->m->counts[i] = cntr;
+	}
+	turn_unlock(d->ual);
 	return 0;
 }
 
-/*
- * The request @ahead slots behind the head, with its event slot. NULL: none, or not now. Padding and
- * refused requests are passed over; they leave the queue only from its head, so further back they end
- * the batch.
- */
-static struct tx_op *tx_take(struct ppe_dti *d, uint32_t ahead)
+int ppe_dti_set_multi_min(struct ppe_dti *d, size_t bytes)
 {
-	struct tx_op *op = &d->ual->batch[d->ual->batch_count];
+	if (!ual_alive(d->ual))
+		return -EOWNERDEAD;
+	if (d->service == PPE_STREAM)
+		return -EINVAL;
+	turn_lock(d->ual);
+	d->m->rxq->multi_min = bytes;
+	turn_unlock(d->ual);
+	return 0;
+}
 
-	for (;;) {
-		int err;
+int ppe_dti_source(struct ppe_dti *d, uint32_t src, union fab_addr *addr)
+{
+	uint32_t index = src & ~PPE_SRC_UNKNOWN;
+	int err = -ESTALE;
 
-		op->slots = queue_peek(dti_sq(d), ahead, &op->copy);
-		if (!op->slots)
-			return NULL;
-		if (op->copy.s[0].wr.op == PPE_WR_NONE && !op->copy.s[0].wr.flags) {
-			if (ahead)
-				return NULL;
-			queue_release(dti_sq(d), op->slots);
-			continue;
-		}
-		if (!evq_reserve(d->tx_evq)) {
-			if (!ahead)
-				evq_stall(d->tx_evq, d);
-			return NULL;
-		}
-		err = tx_resolve(d, op);
-		if (!err)
-			return op;
-		if (ahead) {
-			evq_unreserve(d->tx_evq);
-			return NULL;
-		}
-		tx_finish(d, op, wr_reject(d->ual, err));
+	if (!ual_alive(d->ual))
+		return -EOWNERDEAD;
+	if (d->service != PPE_MESSAGE)
+		return -EINVAL;
+	turn_lock(d->ual);
+	if ((src & PPE_SRC_UNKNOWN) && index < d->m->npeers) {
+		*addr = d->m->by_index[index]->addr;
+		err = 0;
+	}
+	turn_unlock(d->ual);
+	return err;
+}
+
+/* ------------------------------------------------------------------------------ codes */
+
+int msg_code(int err)
+{
+	switch (err) {
+	case 0:
+		return ULP_OK;
+	case -ENOKEY:
+	case -EKEYREVOKED:
+		return ULP_E_KEY;
+	case -ERANGE:
+		return ULP_E_BOUNDS;
+	case -EACCES:
+		return ULP_E_ACCESS;
+	case -EPERM:
+		return ULP_E_AUTH;
+	case -ENOMEM:
+		return ULP_E_NOMEM;
+	case -ECANCELED:
+		return ULP_E_CANCELED;
+	default:
+		return ULP_E_INVALID;
 	}
 }
 
-/* The message of which a part is on the wire, from its private copy. */
-static struct tx_op *tx_partial(struct ppe_dti *d)
+int msg_errno(uint8_t code)
 {
-	struct tx_op *op = &d->ual->batch[0];
-	int err;
-
-	op->copy = d->tx_copy;
-	op->slots = op->copy.s[0].wr.nslots;
-	err = tx_resolve(d, op);
-	if (!err)
-		return op;
-	/* the rest of this message cannot be had, and the peer has its beginning */
-	wr_reject(d->ual, err);
-	d->error = err;
-	return NULL;
-}
-
-static const struct fab_send *message_tx_peek(void *user, unsigned i)
-{
-	struct ppe_dti *d = user;
-	struct ppe_ual *ual = d->ual;
-	struct tx_op *op;
-
-	if (!i && !ual->batch_count)
-		ual->batch_slots = 0;
-	if (i < ual->batch_count)
-		return &ual->batch[i].send;
-	if (i == TX_BATCH)
-		return NULL;
-	assert(i == ual->batch_count);
-	op = !i && d->tx_part ? tx_partial(d) : tx_take(d, ual->batch_slots);
-	if (!op)
-		return NULL;
-	ual->batch_slots += op->slots;
-	ual->batch_count++;
-	return &op->send;
-}
-
-/* A disconnect that was asked for goes behind the last send. */
-static void shutdown_if_sent(struct ppe_dti *d)
-{
-	if (!d->tx_shut || ppe_spsc_count(&d->sh->sq))
-		return;
-	d->tx_shut = false;
-	d->ual->fabric.msg->shutdown(d->mconn);
-}
-
-static void message_tx_done(void *user, unsigned n, bool partial)
-{
-	struct ppe_dti *d = user;
-	struct ppe_ual *ual = d->ual;
-	unsigned i;
-
-	assert(n <= ual->batch_count);
-	for (i = 0; i < n; i++)
-		tx_finish(d, &ual->batch[i], 0);
-	if (n)
-		d->tx_part = false;
-	if (partial && i < ual->batch_count) {
-		d->tx_copy = ual->batch[i++].copy;
-		d->tx_part = true;
-	}
-	for (; i < ual->batch_count; i++)
-		evq_unreserve(d->tx_evq);
-	ual->batch_count = 0;
-	if (ppe_spsc_count(&d->sh->sq))
-		ual->fabric.msg->tx_want(d->mconn);
-	else
-		shutdown_if_sent(d);
-}
-
-/* ----------------------------------------------------------------------- receiving */
-
-static void rx_finish(struct ppe_dti *d, int status)
-{
-	struct rx_current *rx = d->rx;
-	bool over = rx->got > rx->want;
-	struct ppe_event ev = {
-		.user_tag = rx->copy.s[0].wr.user_tag,
-		.cookie = d->cookie,
-		.context = d->context,
-		.len = over ? rx->want : rx->got,
-		.data = rx->got,
-		.dti = d->handle,
-		.type = PPE_EV_RECV,
-		.flags = over ? PPE_EVF_TRUNCATED : 0,
-		.status = status ? status
-			  : over ? -EMSGSIZE
-				 : 0,
+	static const int err[] = {
+		[ULP_OK] = 0,
+		[ULP_E_KEY] = -ENOKEY,
+		[ULP_E_BOUNDS] = -ERANGE,
+		[ULP_E_ACCESS] = -EACCES,
+		[ULP_E_AUTH] = -EPERM,
+		[ULP_E_INVALID] = -EOPNOTSUPP,
+		[ULP_E_NOMEM] = -ENOBUFS,
+		[ULP_E_CANCELED] = -ECANCELED,
 	};
 
-	if (!ev.status) {
-		count(d->ual, recvs, 1);
-		count(d->ual, recv_bytes, rx->got);
-	}
-	rx->active = false;
-	if (!ev.status && (rx->copy.s[0].wr.flags & PPE_WR_SILENT)) {
-		evq_unreserve(d->rx_evq);
-		count(d->ual, silent, 1);
-	} else {
-		evq_post(d->rx_evq, &ev);
-	}
-	queue_release(dti_rq(d), rx->copy.s[0].wr.nslots);
+	return code < sizeof(err) / sizeof(err[0]) ? err[code] : -EREMOTEIO;
 }
 
-/* Takes the next good receive for a message that begins. -EAGAIN: there is none, or no slot. */
-static int rx_begin(struct ppe_dti *d)
+/* ------------------------------------------------------------------------------- life */
+
+static int hold_what_it_names(struct msg_dti *m, const struct ppe_dti_attr *a)
 {
-	struct rx_current *rx = d->rx;
-	struct iovec iov[PPE_SGE_MAX];
-
-	for (;;) {
-		unsigned n, slots = queue_peek(dti_rq(d), 0, &rx->copy);
-		int err;
-
-		if (!slots) {
-			count(d->ual, rx_stalls, 1);
-			d->stopped_rx = true;
-			dti_starved(d);
-			return -EAGAIN;
-		}
-		if (rx->copy.s[0].wr.op == PPE_WR_NONE && !rx->copy.s[0].wr.flags) {
-			queue_release(dti_rq(d), slots);
-			continue;
-		}
-		if (!evq_reserve(d->rx_evq)) {
-			d->stopped_rx = true;
-			evq_stall(d->rx_evq, d);
-			return -EAGAIN;
-		}
-		err = wr_resolve(d->ual, &rx->copy, PPE_ACCESS_LOCAL_WRITE, iov, &n);
-		rx->copy.s[0].wr.nslots = slots;
-		rx->got = 0;
-		rx->want = rx->copy.s[0].wr.length;
-		rx->status = 0;
-		rx->active = true;
-		if (!err)
-			return 0;
-		rx_finish(d, wr_reject(d->ual, err));
-	}
+	if (a->pd)
+		pd_hold(a->pd);
+	if (a->av)
+		av_hold(a->av);
+	if (a->srq)
+		a->srq->m->users++;
+	m->pd = a->pd;
+	m->av = a->av;
+	m->srq = a->srq;
+	return 0;
 }
 
-static int message_rx_place(void *user, const struct fab_place *piece, struct iovec *iov, int max)
+static bool attr_fits(const struct ppe_dti *d, const struct ppe_dti_attr *a)
 {
-	struct ppe_dti *d = user;
-	struct rx_current *rx = d->rx;
-	unsigned n;
+	if (d->service == PPE_SHARED_RECV)
+		return !a->pd && !a->av && !a->srq && !a->auth_len;
+	return !a->srq || (a->srq->ual == d->ual && a->srq->service == PPE_SHARED_RECV);
+}
+
+int message_create(struct ppe_dti *d, const struct ppe_dti_attr *a)
+{
+	struct msg_dti *m;
 	int err;
 
-	(void)max; /* the fabric offers at least PPE_SGE_MAX */
-	if (!rx->active) {
-		err = rx_begin(d);
-		if (err)
-			return err;
-	}
-	if (piece->offset >= rx->want || rx->status)
-		return 0;
-	err = wr_resolve(d->ual, &rx->copy, PPE_ACCESS_LOCAL_WRITE, iov, &n);
+	if (!attr_fits(d, a))
+		return -EINVAL;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	err = a->auth_len ? auth_intern(d->ual, a->auth, a->auth_len, &m->auth) : 0;
+	if (!err && getrandom(&m->incarnation, sizeof(m->incarnation), 0) < 0)
+		err = -EIO;
 	if (err) {
-		/* deregistered in the middle of a message: the rest is dropped */
-		rx->status = wr_reject(d->ual, err);
-		return 0;
+		free(m);
+		return err;
 	}
-	n = iov_skip(iov, n, piece->offset);
-	return iov_trim(iov, n, piece->len);
+	d->m = m;
+	list_init(&m->links);
+	list_init(&m->peers);
+	list_init(&m->triggered);
+	list_init(&m->immediates);
+	rxq_init(&m->own, d, a->rx_max ? a->rx_max : d->rq_mask + 1);
+	m->rxq = a->srq ? a->srq->m->rxq : &m->own;
+	m->tx_max = a->tx_max ? a->tx_max : d->sq_mask + 1;
+	m->no_tx_events = a->no_tx_events;
+	m->no_rx_events = a->no_rx_events;
+	m->peer_timeout_ns = a->peer_timeout_ns;
+	m->connect_timeout_ns = a->connect_timeout_ns;
+	return hold_what_it_names(m, a);
 }
 
-static void message_rx_done(void *user, const struct fab_place *piece)
+void message_free(struct ppe_dti *d)
 {
-	struct ppe_dti *d = user;
-	struct rx_current *rx = d->rx;
+	struct msg_dti *m = d->m;
 
-	rx->got = piece->offset + piece->len;
-	if (piece->last)
-		rx_finish(d, rx->status);
+	if (!m)
+		return;
+	timer_stop(&d->ual->timers, &m->timer);
+	peers_free(d);
+	for (unsigned i = 0; i < PPE_COUNTED; i++)
+		if (m->counts[i])
+			cntr_drop(m->counts[i]);
+	if (m->pd)
+		pd_drop(m->pd);
+	if (m->av)
+		av_drop(m->av);
+	if (m->srq)
+		m->srq->m->users--;
+	if (m->auth)
+		auth_release(d->ual, m->auth);
+	free(m->by_number);
+	free(m->by_index);
+	free(m);
+	d->m = NULL;
 }
 
-/* ---------------------------------------------------------------------- connection */
+/* Operations that wait for a counter, and never will begin. */
+static void triggered_drop(struct ppe_dti *d, int error)
+{
+	while (!list_empty(&d->m->triggered)) {
+		struct msg_op *op = list_entry(d->m->triggered.next, struct msg_op, link);
+
+		list_del(&op->trigger.link);
+		op_end(op, error);
+	}
+}
+
+/* Connections end, and with them what was begun on them. */
+void message_close(struct ppe_dti *d, int error)
+{
+	struct msg_dti *m = d->m;
+
+	m->closing = true;
+	if (msg_is_rdm(d))
+		for (struct list *n = m->peers.next; n != &m->peers; n = n->next)
+			peer_fail(list_entry(n, struct msg_peer, of_dti), error);
+	while (!list_empty(&m->links))
+		link_fail(list_entry(m->links.next, struct msg_link, of_dti), error);
+	if (m->peer)
+		peer_fail(m->peer, error);
+	triggered_drop(d, error);
+	timer_stop(&d->ual->timers, &m->timer);
+}
+
+bool message_flush(struct ppe_dti *d, int error, bool discard)
+{
+	struct msg_dti *m = d->m;
+
+	triggered_drop(d, error);
+	if (m->rxq != &m->own)
+		return true;
+	return rxq_flush(&m->own, error, discard);
+}
+
+/* It goes: messages that came for it, to a shared queue perhaps. */
+void message_forget(struct ppe_dti *d)
+{
+	rxq_forget(d->m->rxq, d, NULL);
+	rx_forget_immediates(d);
+}
+
+/* ---------------------------------------------------------- upcalls from a connection */
+
+static void up_connected(void *user, int err, const struct fab_msg_peer *who, const void *pdata,
+			 size_t len)
+{
+	struct msg_link *l = user;
+
+	if (msg_is_rdm(l->d))
+		peer_connected(l, err, who, pdata, len);
+	else
+		message_connected(l, err, who, pdata, len);
+}
+
+static const struct fab_send *up_tx_peek(void *user, unsigned i)
+{
+	return link_peek(user, i);
+}
+
+static void up_tx_done(void *user, unsigned n, bool partial)
+{
+	link_done(user, n, partial);
+}
+
+static int up_rx_whole(void *user, const void *p, uint32_t len)
+{
+	struct msg_link *l = user;
+
+	l->rx_seen = true;
+	return rx_whole(l, p, len);
+}
+
+static int up_rx_place(void *user, struct fab_place *piece, struct iovec *iov, int max)
+{
+	struct msg_link *l = user;
+
+	(void)max;
+	l->rx_seen = true;
+	return rx_place(l, piece, iov);
+}
+
+static void up_rx_done(void *user, const struct fab_place *piece)
+{
+	rx_done(user, piece);
+}
+
+static int up_rx_tagged(void *user, const struct fab_tagged *t, struct iovec *iov, int max)
+{
+	struct msg_link *l = user;
+
+	(void)max;
+	l->rx_seen = true;
+	return rx_tagged(l, t, iov);
+}
+
+static int up_rx_tagged_done(void *user, const struct fab_tagged *t)
+{
+	struct msg_link *l = user;
+
+	l->rx_seen = true;
+	return rx_tagged_done(l, t);
+}
+
+static int up_rx_read(void *user, const struct fab_read_req *r)
+{
+	struct msg_link *l = user;
+
+	l->rx_seen = true;
+	return resp_ask(l, r);
+}
+
+static int up_rx_atomic(void *user, const struct fab_atomic_req *r)
+{
+	return rx_atomic(user, r);
+}
+
+static int up_rx_atomic_resp(void *user, uint32_t id, uint64_t value)
+{
+	return rx_atomic_resp(user, id, value);
+}
+
+static int up_rx_immediate(void *user, uint64_t value)
+{
+	return rx_immediate(user, value);
+}
+
+static void up_closed(void *user, int err)
+{
+	struct msg_link *l = user;
+
+	link_closed(l, err);
+}
+
+const struct fab_msg_user message_user = {
+	.connected = up_connected,
+	.tx_peek = up_tx_peek,
+	.tx_done = up_tx_done,
+	.rx_whole = up_rx_whole,
+	.rx_place = up_rx_place,
+	.rx_done = up_rx_done,
+	.rx_tagged = up_rx_tagged,
+	.rx_tagged_done = up_rx_tagged_done,
+	.rx_read = up_rx_read,
+	.rx_atomic = up_rx_atomic,
+	.rx_atomic_resp = up_rx_atomic_resp,
+	.rx_immediate = up_rx_immediate,
+	.closed = up_closed,
+};
+
+/* ------------------------------------------------------------------- connected DTIs */
 
 static void pdata_keep(struct ppe_dti *d, const void *pdata, size_t len)
 {
@@ -276,51 +431,111 @@ static void pdata_keep(struct ppe_dti *d, const void *pdata, size_t len)
 		memcpy(d->pdata, pdata, len);
 }
 
-static void message_connected(void *user, int err, const void *pdata, size_t len)
+/* The one link of a connected DTI, before its connection is asked for. */
+static int only_link(struct ppe_dti *d, enum link_state state, struct msg_link **out)
 {
-	struct ppe_dti *d = user;
+	static const union fab_addr nowhere;
+
+	if (!d->m->peer)
+		d->m->peer = peer_new(d, &nowhere);
+	if (!d->m->peer)
+		return -ENOMEM;
+	*out = link_new(d, d->m->peer, state);
+	if (!*out)
+		return -ENOMEM;
+	d->m->peer->l = *out;
+	return 0;
+}
+
+static void only_link_undo(struct msg_link *l)
+{
+	l->peer->l = NULL;
+	link_drop(l, -ECANCELED, true);
+}
+
+int message_connect(struct ppe_dti *d, const struct fab_connect_attr *attr, const void *pdata,
+		    size_t len)
+{
+	const struct fabric *f = &d->ual->fabric;
+	struct fab_hello hello;
+	struct msg_link *l;
+	int err;
+
+	if (d->service != PPE_MESSAGE || msg_is_rdm(d))
+		return -EOPNOTSUPP;
+	err = only_link(d, LINK_DIALLING, &l);
+	if (err)
+		return err;
+	hello_fill(d, &hello);
+	err = f->msg->connect(f->m, attr, &hello, pdata, len, &message_user, l, &l->conn);
+	if (err)
+		only_link_undo(l);
+	return err;
+}
+
+int message_accept(struct ppe_dti *d, struct fab_msg_conn *conn, const struct fab_msg_peer *who,
+		   const void *pdata, size_t len)
+{
+	const struct fabric *f = &d->ual->fabric;
+	struct fab_hello hello;
+	struct msg_link *l;
+	int err = only_link(d, LINK_ACCEPTING, &l);
+
+	if (err)
+		return err;
+	hello_fill(d, &hello);
+	link_prove(l, who, &hello);
+	l->conn = conn;
+	err = f->msg->accept(conn, &hello, pdata, len, &message_user, l);
+	if (err) {
+		l->conn = NULL;
+		only_link_undo(l);
+	}
+	return err;
+}
+
+void message_connected(struct msg_link *l, int err, const struct fab_msg_peer *who,
+		       const void *pdata, size_t len)
+{
+	struct ppe_dti *d = l->d;
 
 	pdata_keep(d, pdata, len);
 	d->pending |= PEND_CONNECT;
 	d->cm_status = err;
+	if (!err)
+		err = link_open(l, who);
 	if (err) {
-		d->mconn = NULL;
+		d->cm_status = err;
+		if (!who)
+			l->conn = NULL; /* it is gone */
+		l->peer->l = NULL;
+		link_drop(l, err, true);
 		dti_die(d, err);
 		return;
 	}
 	d->state = DTI_CONNECTED;
-	d->ual->fabric.msg->conn_addr(d->mconn, &d->local, &d->peer);
+	d->ual->fabric.msg->conn_addr(l->conn, &d->local, &d->peer);
 	if (dti_tell_setup(d))
-		d->ual->fabric.msg->rx_want(d->mconn);
+		d->ual->fabric.msg->rx_want(l->conn);
 	else
-		d->stopped_rx = true;
+		l->stalled = true;
 	dti_activate(d);
 }
 
-static void message_closed(void *user, int err)
+/* The connection of a DTI that has but one is gone. */
+void message_closed(struct ppe_dti *d, int err)
 {
-	struct ppe_dti *d = user;
-	struct ppe_ual *ual = d->ual;
-
-	for (unsigned i = 0; i < ual->batch_count; i++)
-		if (i || !d->tx_part)
-			evq_unreserve(d->tx_evq);
-	ual->batch_count = 0;
-	ual->fabric.msg->conn_close(d->mconn, false);
-	d->mconn = NULL;
 	d->pending |= PEND_CLOSED;
 	d->closed_status = d->error ? d->error : err;
 	dti_die(d, d->closed_status ? d->closed_status : -ESHUTDOWN);
 }
 
-const struct fab_msg_user message_user = {
-	.connected = message_connected,
-	.tx_peek = message_tx_peek,
-	.tx_done = message_tx_done,
-	.rx_place = message_rx_place,
-	.rx_done = message_rx_done,
-	.closed = message_closed,
-};
+/* A connect that was cancelled: nothing has begun on it. */
+void message_cancel_connect(struct ppe_dti *d)
+{
+	if (d->m->peer && d->m->peer->l)
+		only_link_undo(d->m->peer->l);
+}
 
 /* ------------------------------------------------------------------------ requests */
 
@@ -341,14 +556,20 @@ void request_free(struct ppe_request *r)
 	free(r);
 }
 
+/* A datagram endpoint's peer that has dialled a passive one. */
+static bool is_foreign(const struct fab_msg_peer *who)
+{
+	return who && who->eta && who->hello.name_len;
+}
+
 static void message_request(void *user, struct fab_msg_conn *conn, const union fab_addr *peer,
-			    const void *pdata, size_t len)
+			    const struct fab_msg_peer *who, const void *pdata, size_t len)
 {
 	struct ppe_dti *d = user;
 	struct ppe_ual *ual = d->ual;
 	struct ppe_request *r = calloc(1, sizeof(*r));
 
-	if (!r || len > sizeof(r->pdata)) {
+	if (!r || len > sizeof(r->pdata) || is_foreign(who)) {
 		free(r);
 		ual->fabric.msg->reject(conn, NULL, 0);
 		return;
@@ -356,6 +577,8 @@ static void message_request(void *user, struct fab_msg_conn *conn, const union f
 	r->conn = conn;
 	r->id = ++ual->request_seq;
 	r->peer = *peer;
+	if (who)
+		r->who = *who;
 	ual->fabric.msg->conn_addr(conn, &r->local, &r->peer);
 	r->len = len;
 	if (len)
@@ -416,9 +639,7 @@ void requests_drop(struct ppe_ual *ual, struct ppe_dti *listener)
 	}
 }
 
-/* ------------------------------------------------------------------ one turn's work */
-
-static void run_listener(struct ppe_dti *d)
+static void tell_requests(struct ppe_dti *d)
 {
 	while (!list_empty(&d->requests)) {
 		struct ppe_request *r = list_entry(d->requests.next, struct ppe_request, link);
@@ -440,23 +661,83 @@ static void run_listener(struct ppe_dti *d)
 	}
 }
 
-static void run_connected(struct ppe_dti *d)
+/* ------------------------------------------------------------------ one turn's work */
+
+/* A disconnect that was asked for goes behind all that was posted before. */
+static void shutdown_if_done(struct ppe_dti *d)
 {
-	if (ppe_spsc_count(&d->sh->sq))
-		d->ual->fabric.msg->tx_want(d->mconn);
-	else
-		shutdown_if_sent(d);
-	if (!d->stopped_rx)
+	struct msg_link *l = d->m->peer ? d->m->peer->l : NULL;
+
+	if (!d->tx_shut || !l || d->m->nops || ppe_spsc_count(&d->sh->sq))
 		return;
-	atomic_store_explicit(&d->sh->starved, 0, memory_order_relaxed);
-	d->stopped_rx = false;
-	d->ual->fabric.msg->rx_want(d->mconn);
+	d->tx_shut = false;
+	d->ual->fabric.msg->shutdown(l->conn);
+}
+
+void message_op_ended(struct ppe_dti *d)
+{
+	if (d->m->sq_waits || d->tx_shut)
+		dti_activate(d);
+}
+
+static void run_receives(struct ppe_dti *d)
+{
+	struct msg_rxq *q = d->m->rxq;
+
+	rx_tell_immediates(d);
+	rxq_retry(q);
+	if (ppe_spsc_count(&q->owner->sh->rq) &&
+	    (q->nwaiting || q->owner == d || atomic_load_explicit(&q->owner->sh->starved,
+								  memory_order_relaxed)))
+		rxq_fill(q);
+}
+
+/* Reading goes on where it had stopped for want of a receive, which is only so with strangers. */
+static void run_stalled(struct ppe_dti *d)
+{
+	struct msg_link *l = d->m->peer ? d->m->peer->l : NULL;
+
+	if (!l || !l->stalled || l->state != LINK_OPEN)
+		return;
+	l->stalled = false;
+	if (!d->m->rxq->nwaiting)
+		atomic_store_explicit(&d->m->rxq->owner->sh->starved, 0, memory_order_relaxed);
+	d->ual->fabric.msg->rx_want(l->conn);
 }
 
 void message_run(struct ppe_dti *d)
 {
-	if (d->state == DTI_LISTENING)
-		run_listener(d);
-	else if (d->state == DTI_CONNECTED)
-		run_connected(d);
+	if (d->service == PPE_SHARED_RECV) {
+		rxq_retry(&d->m->own);
+		rxq_fill(&d->m->own);
+		shared_run_stalled(d);
+		return;
+	}
+	if (d->state == DTI_LISTENING && !msg_is_rdm(d)) {
+		tell_requests(d);
+		return;
+	}
+	if (d->state != DTI_CONNECTED && d->state != DTI_LISTENING)
+		return;
+	run_receives(d);
+	if (d->state == DTI_CONNECTED)
+		run_stalled(d);
+	msg_take_sends(d);
+	shutdown_if_done(d);
+}
+
+/* A shared queue has a receive: who of those that use it had stopped reading? */
+void shared_run_stalled(struct ppe_dti *srq)
+{
+	struct ppe_ual *ual = srq->ual;
+
+	if (!srq->m->own.strangers)
+		return;
+	srq->m->own.strangers = false;
+	for (uint32_t i = 0; i < ual->ndtis; i++) {
+		struct ppe_dti *d = ual->dtis[i];
+
+		if (d->in_use && d->m && d->m->srq == srq)
+			run_stalled(d);
+	}
 }

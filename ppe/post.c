@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "ppe/engine.h"
+#include "ppe/remote.h"
 
 #define UNSENT_SLOTS 128 /* so many posted and not yet sent: transmit, whoever polls */
 #define UNSENT_BYTES (256 * 1024)
@@ -230,6 +231,180 @@ static int post_tx(struct ppe_dti *d, uint8_t op, const struct ppe_post *p)
 	if (d->flags & PPE_LOCKED)
 		mutex_unlock(&d->sq_lock);
 	return err;
+}
+
+/* ------------------------------------------------------------------ message service */
+
+/* Bytes of the descriptor behind its header. */
+static unsigned message_bytes(const struct ppe_msg *m)
+{
+	return sizeof(struct ppe_wr_msg) +
+	       (m->flags & PPE_POST_TRIGGER ? sizeof(struct ppe_wr_trigger) : 0) +
+	       (m->nsge + m->ncmp + m->nres) * sizeof(struct ppe_sge) +
+	       m->nrma * sizeof(struct ppe_rma) + m->inline_len;
+}
+
+static bool message_lists_fit(const struct ppe_msg *m)
+{
+	switch (m->op) {
+	case PPE_OP_SEND:
+	case PPE_OP_RECV:
+		return !m->nrma && !m->ncmp && !m->nres && m->nsge <= 8;
+	case PPE_OP_WRITE:
+	case PPE_OP_READ:
+		return m->nrma && m->nrma <= PPE_RMA_MAX && !m->ncmp && !m->nres && m->nsge <= 8;
+	case PPE_OP_ATOMIC:
+	case PPE_OP_FETCH:
+	case PPE_OP_COMPARE:
+		return m->nrma && m->nrma <= PPE_RMA_MAX && m->nsge <= PPE_ATOMIC_SGE &&
+		       m->ncmp <= PPE_ATOMIC_SGE && m->nres <= PPE_ATOMIC_SGE;
+	default:
+		return false;
+	}
+}
+
+static int message_check(const struct ppe_msg *m, uint32_t *length)
+{
+	uint64_t total = m->inline_len;
+
+	if (!message_lists_fit(m) || m->inline_len > PPE_INLINE_MAX ||
+	    (m->inline_len && (m->nsge || m->op == PPE_OP_RECV || m->op == PPE_OP_READ)) ||
+	    (m->flags >> 16) || ((m->flags & PPE_POST_TRIGGER) && !m->trigger))
+		return -EINVAL;
+	for (unsigned i = 0; i < m->nsge; i++)
+		total += m->sge[i].len;
+	if (total > UINT32_MAX)
+		return -EMSGSIZE;
+	*length = total;
+	return 0;
+}
+
+static uint8_t *put(uint8_t *to, const void *from, size_t len)
+{
+	if (len)
+		memcpy(to, from, len);
+	return to + len;
+}
+
+static void write_message(union ppe_slot *slot, const struct ppe_msg *m, uint32_t length,
+			  unsigned slots)
+{
+	unsigned nsge = m->nsge + m->ncmp + m->nres;
+	struct ppe_wr_msg ext = {
+		.peer = m->peer,
+		.flags = m->flags,
+		.op = m->op,
+		.nrma = m->nrma,
+		.tag = m->tag,
+		.data = m->op == PPE_OP_RECV ? m->ignore : m->data,
+	};
+	uint8_t *p = slot->bytes + sizeof(struct ppe_wr);
+
+	slot->wr = (struct ppe_wr){
+		.op = PPE_WR_MESSAGE,
+		.flags = (m->flags & PPE_POST_SILENT ? PPE_WR_SILENT : 0) |
+			 (m->flags & PPE_POST_SOLICITED ? PPE_WR_SOLICITED : 0) |
+			 (nsge ? 0 : PPE_WR_INLINE),
+		.nsge = nsge,
+		.nslots = slots,
+		.length = length,
+		.user_tag = m->user_tag,
+	};
+	if (m->op >= PPE_OP_ATOMIC) {
+		const struct ppe_wr_atomic a = {
+			.op = m->atomic_op,
+			.type = m->atomic_type,
+			.ncmp = m->ncmp,
+			.nres = m->nres,
+		};
+
+		memcpy(&ext.tag, &a, sizeof(a));
+	}
+	p = put(p, &ext, sizeof(ext));
+	if (m->flags & PPE_POST_TRIGGER) {
+		const struct ppe_wr_trigger t = {
+			.cntr = cntr_number(m->trigger),
+			.complete = m->complete ? cntr_number(m->complete) : UINT32_MAX,
+			.threshold = m->threshold,
+		};
+
+		p = put(p, &t, sizeof(t));
+	}
+	p = put(p, m->sge, nsge * sizeof(*m->sge));
+	p = put(p, m->rma, m->nrma * sizeof(*m->rma));
+	put(p, m->inline_data, m->inline_len);
+}
+
+static int queue_put_message(struct queue_view q, const struct ppe_msg *m, uint32_t length)
+{
+	unsigned slots = ppe_wr_slots(message_bytes(m)), size = q.mask + 1;
+	uint32_t at = atomic_load_explicit(&q.idx->tail, memory_order_relaxed) & q.mask;
+	unsigned pad = at + slots > size ? size - at : 0;
+
+	if (slots > PPE_WR_MESSAGE_SLOTS_MAX)
+		return -EINVAL;
+	if (!ppe_spsc_has_room(q.idx, size, pad + slots))
+		return -EAGAIN;
+	if (pad) {
+		write_padding(&q.ring[at], pad);
+		at = 0;
+	}
+	write_message(&q.ring[at], m, length, slots);
+	ppe_spsc_commit(q.idx, pad + slots);
+	return 0;
+}
+
+static int post_message_tx(struct ppe_dti *d, const struct ppe_msg *m, uint32_t length)
+{
+	const struct ppe_post p = { .flags = m->flags & PPE_POST_MORE };
+	int err;
+
+	if (d->flags & PPE_LOCKED)
+		mutex_lock(&d->sq_lock);
+	err = queue_put_message(dti_sq(d), m, length);
+	if (!err)
+		ring(d, &p, length);
+	if (d->flags & PPE_LOCKED)
+		mutex_unlock(&d->sq_lock);
+	return err;
+}
+
+static void receive_wanted(struct ppe_dti *d);
+
+/*
+ * The engine fetches receives when a message asks for one. It is told of them when messages wait
+ * already, when the queue is getting full, and when the receive is more than that.
+ */
+static int post_message_rx(struct ppe_dti *d, const struct ppe_msg *m, uint32_t length)
+{
+	const unsigned asks = PPE_POST_PEEK | PPE_POST_CLAIM | PPE_POST_DISCARD | PPE_POST_TRIGGER;
+	bool half;
+	int err;
+
+	if (d->flags & PPE_LOCKED)
+		mutex_lock(&d->rq_lock);
+	err = queue_put_message(dti_rq(d), m, length);
+	half = ppe_dti_room(d, true) <= d->rq_mask / 2;
+	if (d->flags & PPE_LOCKED)
+		mutex_unlock(&d->rq_lock);
+	/* a read-modify-write behind the tail's store: pairs with dti_starved() */
+	if ((!err && atomic_fetch_or_explicit(&d->sh->starved, 0, memory_order_seq_cst)) || half ||
+	    (!err && (m->flags & asks)))
+		receive_wanted(d);
+	return err;
+}
+
+int ppe_post_message(struct ppe_dti *d, const struct ppe_msg *m)
+{
+	uint32_t length;
+	int err;
+
+	if (!ual_alive(d->ual))
+		return -EOWNERDEAD;
+	err = message_check(m, &length);
+	if (err)
+		return err;
+	return m->op == PPE_OP_RECV ? post_message_rx(d, m, length) : post_message_tx(d, m, length);
 }
 
 int ppe_post_send(struct ppe_dti *d, const struct ppe_post *p)

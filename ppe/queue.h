@@ -34,6 +34,7 @@ enum ppe_wr_op {
 	PPE_WR_RECV,
 	PPE_WR_SHUTDOWN, /* in the send queue: FIN behind all that was posted before */
 	PPE_WR_NOP,      /* in the send queue: an event behind all that was posted before */
+	PPE_WR_MESSAGE,  /* message service: struct ppe_wr_msg follows the header */
 };
 
 #define PPE_WR_SILENT 0x01 /* success makes no event */
@@ -68,7 +69,42 @@ union ppe_slot {
 };
 static_assert(sizeof(union ppe_slot) == PPE_CACHE_LINE, "a slot is a line");
 
-#define PPE_WR_SLOTS_MAX 4
+/*
+ * Behind the header of PPE_WR_MESSAGE, in either queue. Then, with PPE_POST_TRIGGER, struct
+ * ppe_wr_trigger; the gather list (wr.nsge entries; of atomics the last are compare and result);
+ * nrma of struct ppe_rma; inline data.
+ *
+ *	 0                    4            6     7     8                16               24
+ *	+--------------------+------------+-----+-----+----------------+----------------+
+ *	|        peer        |   flags    | op  | nrma|      tag       |  data, ignore  |
+ *	+--------------------+------------+-----+-----+----------------+----------------+
+ */
+struct ppe_wr_msg {
+	uint32_t peer;
+	uint16_t flags; /* PPE_POST_ */
+	uint8_t op;     /* enum ppe_op */
+	uint8_t nrma;
+	uint64_t tag;  /* atomics: struct ppe_wr_atomic */
+	uint64_t data; /* receives: bits of the tag that do not count */
+};
+static_assert(sizeof(struct ppe_wr_msg) == 24, "with one gather entry a line is full");
+
+struct ppe_wr_atomic {
+	uint8_t op, type, ncmp, nres;
+	uint32_t zero;
+};
+static_assert(sizeof(struct ppe_wr_atomic) == sizeof(uint64_t), "in the place of the tag");
+
+/* Counters by number; UINT32_MAX: none. */
+struct ppe_wr_trigger {
+	uint32_t cntr, complete;
+	uint64_t threshold;
+};
+static_assert(sizeof(struct ppe_wr_trigger) == 16, "ppe_wr_trigger");
+static_assert(sizeof(struct ppe_rma) == 16, "ppe_rma");
+
+#define PPE_WR_MESSAGE_SLOTS_MAX 8 /* lines of PPE_WR_MESSAGE */
+#define PPE_WR_SLOTS_MAX 4         /* of the others */
 #define PPE_WR_BYTES_MAX (PPE_WR_SLOTS_MAX * PPE_CACHE_LINE)
 static_assert(PPE_SGE_MAX * sizeof(struct ppe_sge) <= PPE_WR_BYTES_MAX - sizeof(struct ppe_wr),
 	      "the longest gather list fits");

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * message.h - the inside of the message service. All of it belongs to the holder of the turn.
+ *
+ *	message.c	a DTI of this service: its life, and its queues' way into what follows
+ *	peer.c		who the peers are, and how connections to them come about and end
+ *	link.c		one connection: what goes out next, what is acknowledged, whether it lives
+ *	msg_op.c	operations on their way out: sends, writes, reads, atomics
+ *	msg_rx.c	what comes in: messages, tagged data, requests of the peer
+ *	match.c		receives and messages find each other
+ *	pull.c		reading what a peer has: reads of the application, and announced messages
+ *
+ * A descriptor that leaves its send queue becomes a msg_op; so one that cannot go on (its peer is not
+ * connected, has given no credit, has not answered) keeps nobody else from going. It waits at its
+ * peer; once it has begun it is named by wire messages in its link's `out`, in the order in which
+ * they go; and then it is in the link's list of what it waits for.
+ */
+#ifndef PPE_MESSAGE_H
+#define PPE_MESSAGE_H
+
+#include "ppe/engine.h"
+#include "ppe/remote.h"
+#include "ppe/ulp.h"
+
+struct msg_link;
+struct msg_peer;
+
+#define MSG_SLOTS_MAX PPE_WR_MESSAGE_SLOTS_MAX
+#define MSG_SLOTS_SMALL 2
+#define MSG_RECV_SGE 8
+
+#define MSG_WINDOW (256u * 1024)   /* of unasked bytes, that a peer may send */
+#define MSG_EAGER_MAX (16u * 1024) /* what is longer is announced */
+#define MSG_ANNOUNCES 65536u       /* that a peer may have made at a time */
+
+/* ------------------------------------------------------------------------- going out */
+
+enum wire_kind {
+	WIRE_SEND,     /* to a stranger: the payload alone */
+	WIRE_EAGER,    /* header and payload */
+	WIRE_ANNOUNCE, /* header */
+	WIRE_WRITE,    /* a piece of a write */
+	WIRE_IMMEDIATE,
+	WIRE_ATOMIC, /* header and operands */
+	WIRE_NATIVE, /* an atomic that iWARP has */
+	WIRE_READ,   /* a request for a piece, of a struct msg_read */
+	WIRE_RESP,   /* a piece for the peer, of a struct msg_resp */
+	WIRE_RESULT, /* of a native atomic, of a struct msg_ctl */
+	WIRE_CTL,    /* header and little more, of a struct msg_ctl */
+};
+
+/* One message in a link's `out`; embedded in what it is about. */
+struct wire_msg {
+	struct list link;
+	uint8_t kind;    /* enum wire_kind */
+	uint8_t hdr_len; /* of the upper-layer header in front of the payload */
+	uint32_t offset, len;
+	const uint8_t *hdr;
+};
+
+/*
+ * Something that is read from a peer by RDMA Reads, a piece at a time: what a read of the application
+ * asks for, or a message that the peer has announced. Embedded in a msg_op or a msg_in.
+ */
+struct pull {
+	struct list link; /* link->pulls, while there is more to ask for */
+	bool is_op;
+	uint8_t asked;         /* pieces */
+	uint32_t next, len;    /* from here on is still to be asked for; of */
+	uint32_t done;         /* bytes that have come */
+	int32_t status;
+};
+
+/* One RDMA Read of ours. */
+struct msg_read {
+	struct list link; /* link->reads, in the order of the requests */
+	struct wire_msg wire;
+	struct pull *pull;
+	uint32_t sink, stag;
+	uint64_t to, sink_to;
+	uint32_t offset, len, got;
+};
+
+/* One RDMA Read of the peer's. */
+struct msg_resp {
+	struct list link; /* link->resps, until it is in `out` */
+	struct wire_msg wire;
+	struct fab_read_req req;
+	struct msg_op *op; /* it is about a message that we have announced; NULL: about a region */
+	uint32_t region;
+};
+
+/* A message of the engine's own. */
+struct msg_ctl {
+	struct wire_msg wire;
+	bool is_result; /* counts as an answer to a request of the peer */
+	uint32_t id;
+	uint64_t value;
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+/* A descriptor that has left its queue. */
+struct msg_op {
+	struct list link; /* where it waits: peer->waiting, link->await, held, announced, fetches */
+	struct ppe_dti *d;
+	struct msg_peer *peer;
+	struct msg_link *l; /* that it has begun on; NULL: not begun */
+	uint8_t op;         /* enum ppe_op */
+	uint8_t wr_flags;
+	bool event;      /* a slot is reserved */
+	bool sending;    /* there is more to put into `out` */
+	bool small;      /* which free list it comes from */
+	uint8_t in_wire; /* wire messages that name it */
+	uint16_t flags;  /* PPE_POST_ */
+	int32_t status;
+	uint32_t length, offset; /* bytes in all; put into `out` so far */
+	uint32_t id;
+	uint32_t seq_first, seq_last; /* numbers of its counted messages */
+	uint8_t hdr_len;
+	struct wire_msg wire, immediate;
+	struct pull pull;
+	struct trigger trigger;
+	struct ppe_cntr *complete;
+	uint8_t *hdr; /* an atomic's, which is longer; else in hdr_small */
+	uint8_t hdr_small[sizeof(struct ulp_hdr) + ULP_TAG_LEN + ULP_DATA_LEN +
+			  sizeof(struct ulp_source)];
+	union ppe_slot s[];
+};
+
+/* A message service request, taken apart; valid as long as the op. */
+struct msg_view {
+	const struct ppe_wr *wr;
+	const struct ppe_wr_msg *m; /* NULL: a plain send or receive */
+	const struct ppe_wr_trigger *trigger;
+	const struct ppe_sge *sge;
+	unsigned nsge, ncmp, nres;
+	const struct ppe_rma *rma;
+	unsigned nrma;
+	const uint8_t *inline_data;
+};
+/* 0, or -EBADMSG. */
+int msg_view(const union ppe_slot *s, unsigned slots, struct msg_view *v);
+
+/* ------------------------------------------------------------------------- coming in */
+
+/* A receive that has left its queue. */
+struct msg_recv {
+	struct list link; /* rxq->posted */
+	uint64_t user_tag, tag, ignore;
+	uint32_t peer, length;
+	uint32_t used;  /* for many messages: so far */
+	uint16_t flags; /* PPE_POST_ */
+	uint16_t busy;  /* messages under way into it */
+	bool silent, over;
+	uint8_t nsge;
+	struct ppe_cntr *complete;
+	struct trigger trigger;
+	struct msg_rxq *q;
+	struct ppe_sge sge[MSG_RECV_SGE];
+};
+
+/* A message that has come, or is coming, and is not yet done with. */
+struct msg_in {
+	struct list link;   /* rxq->unexpected or claimed; or its link's `matched` */
+	struct msg_link *l; /* NULL: gone; all of the message had come */
+	struct msg_peer *peer;
+	struct ppe_dti *d;
+	uint8_t flags; /* ULP_F_ */
+	bool announced, complete, held, dropped, stranger;
+	uint64_t tag, data;
+	uint64_t claim; /* user tag of the peek that claimed it */
+	uint32_t len, got;
+	uint32_t seq, stag;
+	struct msg_recv *recv;
+	uint32_t at, room; /* in the receive: where it begins, how much there is */
+	int32_t status;
+	struct pull pull;
+	uint8_t payload[];
+};
+
+/* Where receives and messages meet: a DTI's own, or a shared one. */
+struct msg_rxq {
+	struct ppe_dti *owner; /* whose receive queue feeds it */
+	struct list posted[2], unexpected[2]; /* by message; [1]: by tag */
+	struct list claimed;
+	struct list triggered; /* receives that wait for a counter */
+	uint32_t nposted, nwaiting; /* receives; messages in `unexpected` */
+	uint32_t max;
+	bool blocked; /* a message met its receive, but there was no event slot */
+	uint64_t multi_min;
+};
+
+/* ------------------------------------------------------------------- links and peers */
+
+enum link_state { LINK_DIALLING, LINK_ACCEPTING, LINK_OPEN, LINK_DEAD };
+
+struct msg_link {
+	struct list of_dti; /* msg->links; then ual->dead_links */
+	struct ppe_dti *d;
+	struct msg_peer *peer;
+	struct fab_msg_conn *conn;
+	uint8_t state; /* enum link_state */
+	bool ulp;      /* an eta; else a stranger, for whom all is plain iWARP */
+	bool partial;  /* of the first in `out` a part is on the wire */
+	bool rx_seen, pinged;
+	bool proven;   /* the peer has shown that it has our key */
+	bool ack_due, stalled;
+	uint8_t key_proof[FAB_PROOF]; /* what the peer has to say to prove it */
+	uint16_t ord, ird;
+	uint64_t last_rx; /* ns; looked at now and then */
+
+	/* going out */
+	struct list out; /* struct wire_msg */
+	struct list *cursor;
+	struct list resps;
+	unsigned nresps, nresults;
+	int64_t credit;
+	uint32_t announces, nannounced; /* that may be; that are */
+	uint32_t next_id;
+	uint32_t tx_seq; /* of the latest counted message */
+	struct list await, held, announced, fetches;
+	unsigned nfetches;
+	struct list pulls, reads;
+	unsigned nreads;
+
+	/* coming in */
+	struct list matched; /* struct msg_in, with a receive and not complete */
+	struct msg_in *cur;
+	uint32_t have;      /* of the header, or of gather */
+	uint32_t hdr_len;   /* 0: not yet known */
+	uint8_t hdr[sizeof(struct ulp_hdr) + ULP_TAG_LEN + ULP_DATA_LEN + sizeof(struct ulp_source)];
+	uint8_t *gather;    /* all of a message that is not the application's */
+	uint32_t gather_len;
+	uint32_t rx_seq, acked;
+	uint32_t owed;      /* credit to give back */
+	int64_t rx_credit;  /* that the peer has left */
+	uint32_t rx_announced;
+	/* the write under way */
+	uint32_t write_region;
+	uint32_t write_len;
+	int32_t write_err;
+	bool write_bad;     /* the latest failed: data that follow it are dropped */
+};
+
+enum peer_state { PEER_IDLE, PEER_DIALLING, PEER_CROSSED, PEER_OPEN };
+
+struct msg_peer {
+	struct list of_dti; /* msg->peers */
+	struct msg_peer *hash_next;
+	struct ppe_dti *d;
+	union fab_addr addr; /* its name */
+	uint32_t index;      /* among its DTI's peers: PPE_SRC_UNKNOWN | index */
+	uint32_t number;     /* in the address vector, as of */
+	uint32_t generation; /* ... */
+	uint8_t state;       /* enum peer_state */
+	uint8_t tries;
+	struct msg_link *l; /* to send on */
+	uint64_t incarnation;
+	uint64_t dial_until; /* ns */
+	struct timer timer;
+	struct list waiting; /* msg_op, not begun */
+	unsigned begun;      /* ... and begun, not ended: for fences */
+};
+
+#define PEER_BUCKETS 64
+
+/* A DTI's part for this service. */
+struct msg_dti {
+	struct msg_rxq own;
+	struct msg_rxq *rxq;
+	struct ppe_dti *srq;
+	struct ppe_pd *pd;
+	struct ppe_av *av;
+	uint32_t auth;
+	uint32_t tx_max, nops;
+	bool no_tx_events, no_rx_events;
+	bool sq_waits; /* for an operation to end */
+	unsigned users; /* of a shared receive queue */
+	struct ppe_cntr *counts[PPE_COUNTED];
+	uint64_t peer_timeout_ns, connect_timeout_ns;
+	uint64_t incarnation;
+	struct list links, peers;
+	struct list triggered; /* operations that wait for a counter */
+	struct list immediates; /* struct msg_in: data of writes, for want of an event slot */
+	struct timer timer;     /* liveness */
+	struct msg_peer **by_number;
+	uint32_t nby_number, generation;
+	struct msg_peer **by_index;
+	uint32_t npeers;
+	struct msg_peer *hash[PEER_BUCKETS];
+};
+
+/* message.c */
+extern const struct fab_msg_user message_user;
+/* The DTI's counter for what @what says, bumped; or @complete instead, if there is one. */
+void msg_count(struct ppe_dti *d, struct ppe_cntr *complete, unsigned what, bool ok);
+int msg_code(int err);
+int msg_errno(uint8_t code);
+bool msg_is_rdm(const struct ppe_dti *d);
+
+/* msg_op.c */
+/* Requests of the send queue, as far as they may leave it. */
+void msg_take_sends(struct ppe_dti *d);
+void op_end(struct msg_op *op, int status);
+/* What @op puts next into the link's `out`: NULL: nothing (now). */
+struct wire_msg *op_next(struct msg_link *l, struct msg_op *op);
+/* The operation's memory from @offset on. Entries, or a negative errno value. */
+int op_memory(const struct msg_op *op, uint32_t offset, uint32_t len, struct iovec *iov);
+int op_result_memory(const struct msg_op *op, struct iovec *iov);
+void op_wire_sent(struct msg_link *l, struct msg_op *op, struct wire_msg *w);
+/* Everything that names it is gone from `out`: it may end. */
+void op_fail_all(struct msg_link *l, int error);
+/* Fills a native atomic. */
+void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a);
+void ops_free(struct ppe_ual *ual);
+
+/* link.c */
+struct msg_link *link_new(struct ppe_dti *d, struct msg_peer *peer, enum link_state state);
+void link_open(struct msg_link *l, const struct fab_msg_peer *who);
+/* What it was used for ends with @error; its connection is closed. */
+void link_fail(struct msg_link *l, int error);
+/* As link_fail, but what has not begun stays. */
+void link_drop(struct msg_link *l, int error, bool reset);
+void link_want(struct msg_link *l);
+const struct fab_send *link_peek(struct msg_link *l, unsigned i);
+void link_done(struct msg_link *l, unsigned n, bool partial);
+/* A message of the engine's own behind what is in `out`. Without memory for it the link fails. */
+void link_say(struct msg_link *l, enum ulp_op op, uint8_t code, uint32_t id);
+struct msg_ctl *link_ctl(struct msg_link *l, uint32_t len);
+void link_ctl_send(struct msg_link *l, struct msg_ctl *c);
+/* The peer's acknowledgements. Negative: a violation. */
+int link_acked(struct msg_link *l, uint32_t seen, uint32_t credit);
+int link_held(struct msg_link *l, uint32_t seq);
+int link_acked_one(struct msg_link *l, uint32_t seq, int status);
+int link_announce_done(struct msg_link *l, uint32_t id, int status);
+/* We owe the peer an acknowledgement, or credit. */
+void link_owe(struct msg_link *l, uint32_t credit);
+bool link_is_busy(const struct msg_link *l);
+void links_reap(struct ppe_ual *ual);
+void link_watch(struct ppe_dti *d);
+void link_counted(struct msg_link *l);
+
+/* pull.c */
+void pull_start(struct msg_link *l, struct pull *p, bool is_op, uint32_t len);
+struct wire_msg *pull_next(struct msg_link *l);
+int pull_place(struct msg_link *l, const struct fab_tagged *t, struct iovec *iov);
+int pull_landed(struct msg_link *l, const struct fab_tagged *t);
+int pull_refused(struct msg_link *l, uint32_t sink, int status);
+void pull_forget(struct msg_link *l, struct pull *p);
+void pulls_fail(struct msg_link *l, int error);
+void read_describe(const struct msg_read *r, struct fab_send *s);
+/* The peer's reads. */
+int resp_ask(struct msg_link *l, const struct fab_read_req *req);
+struct wire_msg *resp_next(struct msg_link *l);
+int resp_memory(const struct msg_link *l, struct msg_resp *r, struct iovec *iov);
+void resp_sent(struct msg_link *l, struct msg_resp *r);
+void resps_drop(struct msg_link *l);
+/* An announced operation ends: nothing more is read from it. */
+void resps_forget(struct msg_link *l, const struct msg_op *op);
+
+/* msg_rx.c */
+int rx_whole(struct msg_link *l, const uint8_t *p, uint32_t len);
+int rx_place(struct msg_link *l, struct fab_place *piece, struct iovec *iov);
+void rx_done(struct msg_link *l, const struct fab_place *piece);
+int rx_tagged(struct msg_link *l, const struct fab_tagged *t, struct iovec *iov);
+int rx_tagged_done(struct msg_link *l, const struct fab_tagged *t);
+int rx_atomic(struct msg_link *l, const struct fab_atomic_req *r);
+int rx_atomic_resp(struct msg_link *l, uint32_t id, uint64_t value);
+int rx_immediate(struct msg_link *l, uint64_t value);
+/* The link is dead: what was under way on it. */
+void rx_abandon(struct msg_link *l, int error);
+/* Data of writes that waited for an event slot. False: some still wait. */
+bool rx_tell_immediates(struct ppe_dti *d);
+/* A message and its receive have been brought together, late: it goes on from here. */
+void in_matched(struct msg_in *in);
+/* All of it has come, or it failed: ends the receive and frees it. */
+void in_finish(struct msg_in *in);
+void in_free(struct msg_in *in);
+/* Nobody will want it. */
+void in_drop(struct msg_in *in);
+/* Where the payload of a matched message goes from @offset on. */
+int in_memory(const struct msg_in *in, uint32_t offset, uint32_t len, struct iovec *iov);
+
+/* match.c */
+void rxq_init(struct msg_rxq *q, struct ppe_dti *owner, uint32_t max);
+/* Takes receives out of the queue, and serves those whose message is there. */
+void rxq_fill(struct msg_rxq *q);
+/*
+ * The receive for a message of @peer's at @d, its event slot reserved; NULL: none, hold it. @at,
+ * @room: where in it.
+ */
+struct msg_recv *rxq_match(struct msg_rxq *q, struct ppe_dti *d, struct msg_peer *peer, bool tagged,
+			   uint64_t tag, uint32_t len, uint32_t *at, uint32_t *room);
+void rxq_hold(struct msg_rxq *q, struct msg_in *in);
+/* Messages that were held for want of an event slot. */
+void rxq_retry(struct msg_rxq *q);
+/* Ends what came, or would come, of a message: @ev's type, memory and length are filled in here. */
+void recv_end(struct ppe_dti *d, struct msg_recv *r, struct ppe_event *ev, uint32_t got,
+	      uint32_t at, uint32_t room);
+int rxq_cancel(struct msg_rxq *q, uint64_t user_tag);
+/* False: no event slot, go on later. */
+bool rxq_flush(struct msg_rxq *q, int error, bool discard);
+/* Messages that came for @d, or over @l. */
+void rxq_forget(struct msg_rxq *q, const struct ppe_dti *d, const struct msg_link *l);
+void recvs_free(struct ppe_ual *ual);
+
+/* peer.c */
+extern const struct fab_msg_listen_user rdm_listen_user;
+/* The peer with this number in the address vector; NULL: there is none, or no memory. */
+struct msg_peer *peer_by_number(struct ppe_dti *d, uint32_t number);
+struct msg_peer *peer_new(struct ppe_dti *d, const union fab_addr *addr);
+/* Something waits for it. */
+void peer_want(struct msg_peer *p);
+/* For events; and for receives from one peer only. */
+uint32_t peer_number(struct msg_peer *p);
+/* What waits, and what has begun, ends. */
+void peer_fail(struct msg_peer *p, int error);
+void peer_connected(struct msg_link *l, int err, const struct fab_msg_peer *who, const void *pdata,
+		    size_t len);
+void peers_free(struct ppe_dti *d);
+void hello_fill(struct ppe_dti *d, struct fab_hello *h);
+
+#endif
