@@ -100,7 +100,7 @@ uint32_t addr_hash(const union fab_addr *a);
 
 /* ------------------------------------------------------------------------- atomic.c */
 
-/* Bytes of one item; 0: no such type (numbers of libfabric 1.17's enum fi_datatype). */
+/* Bytes of one item; 0: no such type. */
 size_t atomic_size(uint8_t type);
 /* How an operation is used: with which of the calls it is valid. */
 enum atomic_kind { ATOMIC_PLAIN, ATOMIC_FETCH, ATOMIC_COMPARE };
@@ -108,7 +108,8 @@ bool atomic_valid(enum atomic_kind kind, uint8_t op, uint8_t type);
 /*
  * Carries out @op on @count items at @target, which may be unaligned. @operand and @compare likewise;
  * NULL where the operation takes none. @result: what was there before; NULL: not wanted. Results may
- * not overlap operands.
+ * not overlap operands. Atomic among those who hold the turn. An item that keeps its value because of a
+ * comparison is not written, nor is any by a read.
  */
 void atomic_apply(uint8_t op, uint8_t type, void *target, const void *operand, const void *compare,
 		  void *result, size_t count);
