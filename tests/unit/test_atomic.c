@@ -152,10 +152,12 @@ static s128 as_signed(uint8_t type, u128 bits)
 /* -1, 0, 1; complex numbers are only ever asked whether it is 0. */
 static int order(uint8_t type, struct number a, struct number b)
 {
-	s128 x = as_signed(type, a.bits), y = as_signed(type, b.bits);
+	s128 x, y;
 
 	switch (type_of[type].family) {
 	case SIGNED:
+		x = as_signed(type, a.bits);
+		y = as_signed(type, b.bits);
 		return x < y ? -1 : x > y;
 	case UNSIGNED:
 		return a.bits < b.bits ? -1 : a.bits > b.bits;
