@@ -35,14 +35,28 @@
 
 /* --------------------------------------------------------------- memory: mr.c, pool.c, segment.c */
 
+/* What peers may know of a region. */
+struct mr_remote {
+	struct ppe_pd *pd;
+	uint32_t key, auth;
+	uint64_t offset; /* what peers call the first byte */
+	struct ppe_cntr *reads, *writes;
+	unsigned niov;
+	struct iovec iov[];
+};
+
 struct mr_entry {
-	uint64_t base, len;
+	uint64_t base, len; /* several pieces: 0, and the bytes of all */
 	uint32_t ptag;
 	uint16_t generation;
 	uint8_t access;
 	bool live;
-	uint32_t next_free;
+	union {
+		struct mr_remote *remote; /* live; NULL: not for peers */
+		uint32_t next_free;       /* not live */
+	};
 };
+static_assert(sizeof(struct mr_entry) <= 32, "a local region");
 
 struct mr_table {
 	struct mr_entry *entry;
@@ -73,6 +87,9 @@ static inline uint32_t handle_generation(uint32_t handle)
  */
 int mr_check(const struct mr_table *t, uint32_t region, uint32_t ptag, uint64_t addr, uint64_t len,
 	     unsigned access, void **ptr);
+/* The same for peers, who name a region by a key of their protection domain: pd_check() is the way in. */
+int mr_check_remote(const struct mr_table *t, uint32_t number, uint32_t auth, uint64_t addr,
+		    uint64_t len, unsigned access, struct iovec *iov);
 void mr_table_destroy(struct mr_table *t);
 
 struct pool_class {
@@ -126,6 +143,10 @@ enum armed {
 	ARMED_ANY,    /* a follower on several queues, on ual->any_seq */
 };
 
+/* What ends a wait without an event. */
+#define EVQ_INTERRUPT 0x01 /* ppe_evq_interrupt */
+#define EVQ_NEWS 0x02      /* the counter has changed */
+
 struct ppe_evq {
 	/* shared with the consumer */
 	struct ppe_spsc *idx;
@@ -141,6 +162,7 @@ struct ppe_evq {
 	uint32_t head_seen;
 	uint32_t seq;
 	uint32_t bound;           /* DTI queues that report here */
+	struct ppe_cntr *cntr;    /* this is the hidden queue of; NULL: an ordinary one */
 	struct list dirty;        /* in ual->dirty_evqs: written, not published */
 	struct list stalled;      /* struct stall: DTIs that wait for a slot */
 	uint32_t flushed_in_time; /* doorbells answered soon, since the last late one */
@@ -149,10 +171,10 @@ struct ppe_evq {
 	_Alignas(PPE_CACHE_LINE) futex_t armed; /* enum armed */
 	_Atomic uint32_t want_room;             /* the engine waits for a slot */
 	_Atomic uint32_t rung;
-	_Atomic int32_t eager;      /* posts that shall transmit themselves, see post.c */
-	_Atomic int32_t signo;      /* to send; 0: none. Taken by exchange */
-	_Atomic int32_t signal_tid; /* to whom */
-	_Atomic uint32_t interrupted;
+	_Atomic int32_t eager;        /* posts that shall transmit themselves, see post.c */
+	_Atomic int32_t signo;        /* to send; 0: none. Taken by exchange */
+	_Atomic int32_t signal_tid;   /* to whom */
+	_Atomic uint32_t interrupted; /* EVQ_ bits; taken by exchange */
 
 	/* consumer's */
 	_Alignas(PPE_CACHE_LINE) futex_t lock; /* taken when PPE_LOCKED */
@@ -450,6 +472,12 @@ struct ppe_ual {
 	struct list active; /* DTIs to run in this turn */
 	struct list pool_waiters;
 	struct list dirty_evqs;
+	struct list pds, avs;   /* all there are */
+	struct auth_key *auths; /* pd.c */
+	uint32_t nauths;
+	struct list due_cntrs; /* cntr.c: triggers to look at */
+	bool firing;
+	uint32_t cntr_seq;    /* generation of the latest */
 	struct list requests; /* told, not answered */
 	uint64_t request_seq;
 	struct ppe_dti **dtis;

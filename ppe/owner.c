@@ -347,13 +347,18 @@ static bool set_has_events(const struct wait_set *w)
 	return false;
 }
 
-static bool set_interrupted(const struct wait_set *w)
+/* EVQ_ bits of the first queue that has any. */
+static uint32_t set_interrupted(const struct wait_set *w)
 {
-	for (unsigned i = 0; i < w->n; i++)
-		if (atomic_load(&w->evqs[i]->interrupted) &&
-		    atomic_exchange(&w->evqs[i]->interrupted, 0))
-			return true;
-	return false;
+	for (unsigned i = 0; i < w->n; i++) {
+		uint32_t bits = atomic_load(&w->evqs[i]->interrupted)
+					? atomic_exchange(&w->evqs[i]->interrupted, 0)
+					: 0;
+
+		if (bits)
+			return bits;
+	}
+	return 0;
 }
 
 /* Without taking the interrupts. */
@@ -533,12 +538,14 @@ static int wait_sleep(const struct wait_set *w)
 static int wait_loop(const struct wait_set *w)
 {
 	for (;;) {
+		uint32_t bits;
 		int err;
 
 		if (set_has_events(w))
 			return 0;
-		if (set_interrupted(w))
-			return -EINTR;
+		bits = set_interrupted(w);
+		if (bits)
+			return bits & EVQ_INTERRUPT ? -EINTR : 0;
 		wait_turn(w->evqs[0]);
 		if (set_has_news(w) || wait_spin(w))
 			continue;
@@ -602,7 +609,7 @@ void ppe_evq_interrupt(struct ppe_evq *q)
 {
 	if (!ual_alive(q->ual))
 		return;
-	atomic_exchange(&q->interrupted, 1);
+	atomic_fetch_or(&q->interrupted, EVQ_INTERRUPT);
 	wake_armed(q, owner_disarm(q));
 }
 

@@ -483,6 +483,50 @@ enum ppe_op {
 	PPE_OP_COMPARE, /* ... and compare and result */
 };
 
+/* Atomic operations and types: the numbers of libfabric 1.17's enum fi_op and enum fi_datatype. */
+enum ppe_atomic_op {
+	PPE_ATOMIC_MIN,
+	PPE_ATOMIC_MAX,
+	PPE_ATOMIC_SUM,
+	PPE_ATOMIC_PROD,
+	PPE_ATOMIC_LOR,
+	PPE_ATOMIC_LAND,
+	PPE_ATOMIC_BOR,
+	PPE_ATOMIC_BAND,
+	PPE_ATOMIC_LXOR,
+	PPE_ATOMIC_BXOR,
+	PPE_ATOMIC_READ, /* PPE_OP_FETCH only */
+	PPE_ATOMIC_WRITE,
+	PPE_ATOMIC_CSWAP, /* writes if compare == target; from here on PPE_OP_COMPARE only */
+	PPE_ATOMIC_CSWAP_NE,
+	PPE_ATOMIC_CSWAP_LE, /* if compare <= target, and so on */
+	PPE_ATOMIC_CSWAP_LT,
+	PPE_ATOMIC_CSWAP_GE,
+	PPE_ATOMIC_CSWAP_GT,
+	PPE_ATOMIC_MSWAP, /* writes the bits that are set in compare */
+	PPE_ATOMIC_OPS
+};
+
+enum ppe_atomic_type {
+	PPE_INT8,
+	PPE_UINT8,
+	PPE_INT16,
+	PPE_UINT16,
+	PPE_INT32,
+	PPE_UINT32,
+	PPE_INT64,
+	PPE_UINT64,
+	PPE_FLOAT,
+	PPE_DOUBLE,
+	PPE_FLOAT_COMPLEX,
+	PPE_DOUBLE_COMPLEX,
+	PPE_LONG_DOUBLE,
+	PPE_LONG_DOUBLE_COMPLEX,
+	PPE_INT128,
+	PPE_UINT128,
+	PPE_ATOMIC_TYPES
+};
+
 /* The peer's memory, by its key and by what the peer calls the address. */
 struct ppe_rma {
 	uint64_t addr;
@@ -511,7 +555,7 @@ struct ppe_msg {
 	uint8_t nsge;
 	uint8_t ncmp, nres; /* atomics: entries for compare and result, behind those */
 	uint8_t nrma;
-	uint8_t atomic_op, atomic_type; /* numbers of libfabric's enum fi_op and enum fi_datatype */
+	uint8_t atomic_op, atomic_type; /* enum ppe_atomic_op, enum ppe_atomic_type */
 	uint32_t flags;                 /* PPE_POST_ */
 	uint32_t peer;                  /* number in the address vector; receives: or PPE_ANY */
 	uint32_t inline_len;

@@ -20,6 +20,26 @@ void auth_release(struct ppe_ual *ual, uint32_t id);
 /* The bytes behind a number. */
 const uint8_t *auth_bytes(const struct ppe_ual *ual, uint32_t id, size_t *len);
 
+/* A hash from keys to numbers of regions: open addressing, a power of two slots. */
+struct pd_key {
+	uint32_t key;
+	uint32_t region; /* number + 1; 0: free */
+};
+
+struct ppe_pd {
+	struct ppe_ual *ual;
+	struct list link; /* ual->pds */
+	uint32_t holds;   /* by DTIs */
+	uint32_t nkeys, nslots;
+	struct pd_key *slot;
+};
+
+/* For mr.c. -ENOKEY: taken; -ENOMEM. */
+int pd_key_add(struct ppe_pd *pd, uint32_t key, uint32_t number);
+void pd_key_remove(struct ppe_pd *pd, uint32_t key);
+/* At the end of @ual: all of them, used or not. */
+void pd_close_all(struct ppe_ual *ual);
+
 void pd_hold(struct ppe_pd *pd);
 void pd_drop(struct ppe_pd *pd);
 /* Is it a key of this domain's? */
@@ -46,6 +66,10 @@ struct trigger {
 	void (*cancel)(struct trigger *t);
 };
 
+/* At the end of @ual, while its event queues are still there: all of them, used or not. */
+void cntr_close_all(struct ppe_ual *ual);
+
+struct ppe_ual *cntr_ual(const struct ppe_cntr *c);
 void cntr_hold(struct ppe_cntr *c);
 void cntr_drop(struct ppe_cntr *c);
 /* NULL does nothing. Triggers that are due fire from within. */
@@ -53,11 +77,14 @@ void cntr_bump(struct ppe_cntr *c);
 void cntr_fail(struct ppe_cntr *c);
 /* Fires at once, from within, when the threshold is reached already. */
 void cntr_trigger(struct ppe_cntr *c, struct trigger *t);
-/* Numbers for queue entries; and back, NULL: none such. */
+/* Numbers for queue entries, 0 for NULL only; any thread may ask. And back, NULL: none such. */
 uint32_t cntr_number(const struct ppe_cntr *c);
 struct ppe_cntr *cntr_of(struct ppe_ual *ual, uint32_t number);
 
 /* ---------------------------------------------------------------------------- av.c */
+
+/* At the end of @ual: all of them, used or not. */
+void av_close_all(struct ppe_ual *ual);
 
 void av_hold(struct ppe_av *av);
 void av_drop(struct ppe_av *av);
@@ -73,7 +100,7 @@ uint32_t addr_hash(const union fab_addr *a);
 
 /* ------------------------------------------------------------------------- atomic.c */
 
-/* Bytes of one item; 0: no such type (numbers of libfabric 1.17's enum fi_datatype). */
+/* Bytes of one item; 0: no such type. */
 size_t atomic_size(uint8_t type);
 /* How an operation is used: with which of the calls it is valid. */
 enum atomic_kind { ATOMIC_PLAIN, ATOMIC_FETCH, ATOMIC_COMPARE };
@@ -81,7 +108,8 @@ bool atomic_valid(enum atomic_kind kind, uint8_t op, uint8_t type);
 /*
  * Carries out @op on @count items at @target, which may be unaligned. @operand and @compare likewise;
  * NULL where the operation takes none. @result: what was there before; NULL: not wanted. Results may
- * not overlap operands.
+ * not overlap operands. Atomic among those who hold the turn. An item that keeps its value because of a
+ * comparison is not written, nor is any by a read.
  */
 void atomic_apply(uint8_t op, uint8_t type, void *target, const void *operand, const void *compare,
 		  void *result, size_t count);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ppe/engine.h"
+#include "ppe/remote.h"
 
 #define DEFAULT_DTIS 65536
 #define DEFAULT_EVQS 1024
@@ -221,6 +222,9 @@ static struct ppe_ual *ual_new(const struct ppe_ual_attr *attr)
 	list_init(&ual->active);
 	list_init(&ual->pool_waiters);
 	list_init(&ual->dirty_evqs);
+	list_init(&ual->pds);
+	list_init(&ual->avs);
+	list_init(&ual->due_cntrs);
 	list_init(&ual->requests);
 	timers_init(&ual->timers);
 	return ual;
@@ -286,6 +290,9 @@ void ppe_ual_close(struct ppe_ual *ual)
 	turn_take_doorbells(ual);
 	requests_close(ual);
 	dti_destroy_all(ual);
+	cntr_close_all(ual);
+	av_close_all(ual);
+	pd_close_all(ual);
 	for (uint32_t i = 0; i < ual->nevqs; i++)
 		if (ual->evqs[i])
 			evq_free(ual->evqs[i]);
