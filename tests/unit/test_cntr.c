@@ -166,7 +166,7 @@ static void cntr_chains(void **state)
 /* As deep as there are counters, and in a circle. */
 static void cntr_chain_of_many(void **state)
 {
-	enum { N = 800, ROUNDS = 20 };
+	enum { N = 800, ROUNDS = 200 };
 	static struct ppe_cntr *c[N];
 
 	(void)state;
