@@ -79,7 +79,8 @@ static int stream_listen(struct ppe_dti *d, int backlog)
 
 static int message_listen(struct ppe_dti *d, int backlog)
 {
-	int err = msg_of(d)->listen(d->ual->fabric.m, &d->local, backlog, &message_listen_user, d,
+	int err = msg_of(d)->listen(d->ual->fabric.m, &d->local, backlog,
+				    message_is_rdm(d) ? &rdm_listen_user : &message_listen_user, d,
 				    &d->mlistener);
 
 	if (err)
@@ -94,6 +95,8 @@ static int dti_listen(struct ppe_dti *d, int backlog)
 {
 	int err;
 
+	if (d->service == PPE_SHARED_RECV)
+		return -EOPNOTSUPP;
 	if (d->state != DTI_IDLE || d->parent)
 		return -EISCONN;
 	if (!d->bound)
@@ -159,7 +162,7 @@ static int dti_connect(struct ppe_dti *d, const struct fab_connect_attr *attr, c
 {
 	if (d->service == PPE_STREAM)
 		return stream_of(d)->connect(d->ual->fabric.fab, attr, &stream_user, d, &d->conn);
-	return msg_of(d)->connect(d->ual->fabric.m, attr, pdata, len, &message_user, d, &d->mconn);
+	return message_connect(d, attr, pdata, len);
 }
 
 int ppe_dti_connect(struct ppe_dti *d, const struct sockaddr *sa, socklen_t len,
@@ -278,9 +281,8 @@ int ppe_dti_accept_request(struct ppe_dti *d, uint64_t request, uint64_t user_ta
 		request_free(r);
 		return control_leave(ual, -ESTALE);
 	}
-	err = msg_of(d)->accept(r->conn, pdata, len, &message_user, d);
+	err = message_accept(d, r->conn, &r->who, pdata, len);
 	if (!err) {
-		d->mconn = r->conn;
 		d->state = DTI_CONNECTING;
 		d->cm_tag = user_tag;
 		request_free(r);
@@ -430,7 +432,7 @@ static bool cancel_setup(struct ppe_dti *d)
 		if (d->service == PPE_STREAM)
 			stream_of(d)->conn_close(d->conn, true);
 		else
-			msg_of(d)->conn_close(d->mconn, true);
+			message_cancel_connect(d);
 		d->conn = NULL;
 		d->pending |= PEND_CONNECT;
 		dti_die(d, -ECANCELED);
@@ -459,7 +461,6 @@ static int cancel_accepts(struct ppe_dti *l, uint64_t tag)
 static int dti_cancel(struct ppe_dti *d, uint64_t tag, unsigned which)
 {
 	uint32_t sq_skip = d->tx_part ? d->tx_copy.s[0].wr.nslots : 0;
-	uint32_t rq_skip = d->rx && d->rx->active ? d->rx->copy.s[0].wr.nslots : 0;
 	int n = 0, more;
 
 	if (which & PPE_CANCEL_CONNECT) {
@@ -467,14 +468,20 @@ static int dti_cancel(struct ppe_dti *d, uint64_t tag, unsigned which)
 		if (d->cm_tag == tag)
 			n += cancel_setup(d);
 	}
-	if (which & PPE_CANCEL_SEND) {
+	if (d->m) {
+		more = message_cancel(d, tag, which);
+		if (more < 0 && !n)
+			return more;
+		n += more > 0 ? more : 0;
+	}
+	if ((which & PPE_CANCEL_SEND) && d->service == PPE_STREAM) {
 		more = cancel_queue(d, dti_sq(d), sq_skip, tag, d->tx_evq, PPE_EV_SEND);
 		if (more < 0 && !n)
 			return more;
 		n += more > 0 ? more : 0;
 	}
-	if (which & PPE_CANCEL_RECV) {
-		more = cancel_queue(d, dti_rq(d), rq_skip, tag, d->rx_evq, PPE_EV_RECV);
+	if ((which & PPE_CANCEL_RECV) && d->service == PPE_STREAM) {
+		more = cancel_queue(d, dti_rq(d), 0, tag, d->rx_evq, PPE_EV_RECV);
 		if (more < 0 && !n)
 			return more;
 		n += more > 0 ? more : 0;

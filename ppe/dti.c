@@ -120,14 +120,6 @@ static void evq_bind(struct ppe_dti *d, const struct ppe_dti_attr *a)
 	d->cm_evq->bound++;
 }
 
-static int message_room(struct ppe_dti *d)
-{
-	if (d->service != PPE_MESSAGE)
-		return 0;
-	d->rx = calloc(1, sizeof(*d->rx));
-	return d->rx ? 0 : -ENOMEM;
-}
-
 static int dti_create(struct ppe_ual *ual, const struct ppe_dti_attr *a, struct ppe_dti **out)
 {
 	struct ppe_dti *d = object_take(ual);
@@ -142,7 +134,7 @@ static int dti_create(struct ppe_ual *ual, const struct ppe_dti_attr *a, struct 
 	d->context = a->context;
 	err = rings_place(d, slots_round(a->sq_slots), slots_round(a->rq_slots));
 	if (!err)
-		err = message_room(d);
+		err = d->service != PPE_STREAM ? message_create(d, a) : 0;
 	if (err) {
 		object_give(d);
 		return err;
@@ -160,7 +152,10 @@ static bool attr_valid(const struct ppe_ual *ual, const struct ppe_dti_attr *a)
 		return false;
 	if ((a->rx_evq && a->rx_evq->ual != ual) || (a->cm_evq && a->cm_evq->ual != ual))
 		return false;
-	return a->service <= PPE_MESSAGE && a->sq_slots <= SLOTS_MAX && a->rq_slots <= SLOTS_MAX;
+	if (a->auth_len > PPE_AUTH_MAX || (a->service == PPE_STREAM && (a->pd || a->av || a->srq)))
+		return false;
+	return a->service <= PPE_SHARED_RECV && a->sq_slots <= SLOTS_MAX &&
+	       a->rq_slots <= SLOTS_MAX;
 }
 
 int ppe_dti_create(struct ppe_ual *ual, const struct ppe_dti_attr *attr, struct ppe_dti **dti)
@@ -203,7 +198,7 @@ struct ppe_dti *ppe_dti_lookup(struct ppe_ual *ual, uint32_t handle)
 
 /* ------------------------------------------------------------------------- queues */
 
-unsigned queue_peek(struct queue_view q, uint32_t ahead, struct wr_copy *out)
+unsigned queue_peek_slots(struct queue_view q, uint32_t ahead, union ppe_slot *out, unsigned max)
 {
 	uint32_t ready = ppe_spsc_count(q.idx);
 	uint32_t head = atomic_load_explicit(&q.idx->head, memory_order_relaxed) + ahead;
@@ -213,19 +208,24 @@ unsigned queue_peek(struct queue_view q, uint32_t ahead, struct wr_copy *out)
 	/* more than the ring holds is no count of requests */
 	if (ready <= ahead || ready > q.mask + 1)
 		return 0;
-	out->s[0] = q.ring[at];
-	n = out->s[0].wr.nslots;
+	out[0] = q.ring[at];
+	n = out[0].wr.nslots;
 	/* a request neither leaves its queue's end nor takes slots that were not published; padding
 	 * before the end may be of any length */
 	if (!n || n > ready - ahead || at + n > q.mask + 1 ||
-	    (n > PPE_WR_SLOTS_MAX && out->s[0].wr.op != PPE_WR_NONE)) {
-		out->s[0].wr.op = PPE_WR_NONE;
-		out->s[0].wr.flags = PPE_WR_MALFORMED;
+	    (n > max && out[0].wr.op != PPE_WR_NONE)) {
+		out[0].wr.op = PPE_WR_NONE;
+		out[0].wr.flags = PPE_WR_MALFORMED;
 		return 1;
 	}
-	if (out->s[0].wr.op != PPE_WR_NONE && n > 1)
-		memcpy(&out->s[1], &q.ring[at + 1], (n - 1) * sizeof(union ppe_slot));
+	if (out[0].wr.op != PPE_WR_NONE && n > 1)
+		memcpy(&out[1], &q.ring[at + 1], (n - 1) * sizeof(union ppe_slot));
 	return n;
+}
+
+unsigned queue_peek(struct queue_view q, uint32_t ahead, struct wr_copy *out)
+{
+	return queue_peek_slots(q, ahead, out->s, PPE_WR_SLOTS_MAX);
 }
 
 int wr_reject(struct ppe_ual *ual, int err)
@@ -407,28 +407,15 @@ static void flush_partial(struct ppe_dti *d, int error)
 	queue_release(dti_sq(d), wr->nslots);
 }
 
-/* The receive whose message had begun. Its slot is reserved. */
-static void flush_receive(struct ppe_dti *d, int error)
-{
-	struct rx_current *rx = d->rx;
-
-	if (!rx || !rx->active)
-		return;
-	rx->active = false;
-	if (d->pending & PEND_DISCARD)
-		evq_unreserve(d->rx_evq);
-	else
-		dti_event(d, d->rx_evq, PPE_EV_RECV, rx->copy.s[0].wr.user_tag, error, rx->got);
-	queue_release(dti_rq(d), rx->copy.s[0].wr.nslots);
-}
-
 static bool flush_all(struct ppe_dti *d)
 {
 	int error = d->error ? d->error : -ECANCELED;
 	int rx_error = d->service == PPE_STREAM && d->rx_eof && error != -ECANCELED ? 0 : error;
 
 	flush_partial(d, error);
-	flush_receive(d, error);
+	/* receives that have left their queue were posted before those that have not */
+	if (d->m && !message_flush(d, error, d->pending & PEND_DISCARD))
+		return false;
 	return flush_queue(d, dti_sq(d), d->tx_evq, error) &&
 	       flush_queue(d, dti_rq(d), d->rx_evq, rx_error);
 }
@@ -483,9 +470,8 @@ static void dti_free(struct ppe_dti *d)
 	d->tx_evq->bound--;
 	d->rx_evq->bound--;
 	d->cm_evq->bound--;
-	free(d->rx);
+	message_free(d);
 	free(d->pdata);
-	d->rx = NULL;
 	d->pdata = NULL;
 	d->in_use = false;
 	count(d->ual, dtis, -1);
@@ -530,10 +516,7 @@ static void close_connection(struct ppe_dti *d)
 		else
 			f->msg->unlisten(d->mlistener);
 	} else if (d->conn) {
-		if (d->service == PPE_STREAM)
-			f->stream->conn_close(d->conn, false);
-		else
-			f->msg->conn_close(d->mconn, false);
+		f->stream->conn_close(d->conn, false);
 	}
 	d->conn = NULL;
 }
@@ -575,6 +558,11 @@ static void dti_close(struct ppe_dti *d, bool discard)
 	end_accepts(d);
 	close_connection(d);
 	stream_drop_anon(d);
+	if (d->m) {
+		d->pending |= discard ? PEND_DISCARD : 0;
+		message_close(d, -ECANCELED);
+		message_forget(d);
+	}
 	if (connecting && !(d->pending & PEND_CONNECT)) {
 		d->pending |= PEND_CONNECT;
 		d->cm_status = -ECANCELED;
@@ -603,12 +591,14 @@ void ppe_dti_destroy(struct ppe_dti *d, bool discard)
 /* With the UAL: no events, nobody left to read them. */
 void dti_destroy_all(struct ppe_ual *ual)
 {
-	for (uint32_t i = 0; i < ual->ndtis; i++) {
-		struct ppe_dti *d = ual->dtis[i];
+	/* shared receive queues after those that share them */
+	for (int shared = 0; shared < 2; shared++)
+		for (uint32_t i = 0; i < ual->ndtis; i++) {
+			struct ppe_dti *d = ual->dtis[i];
 
-		if (d->in_use)
-			dti_close(d, true);
-	}
+			if (d->in_use && (d->service == PPE_SHARED_RECV) == shared)
+				dti_close(d, true);
+		}
 	for (uint32_t i = 0; i < ual->ndtis; i++)
 		free(ual->dtis[i]);
 	ual->ndtis = 0;

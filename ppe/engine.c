@@ -143,6 +143,7 @@ void turn_publish(struct ppe_ual *ual)
 
 	while ((node = list_pop(&ual->dirty_evqs)))
 		evq_publish(list_entry(node, struct ppe_evq, dirty));
+	links_reap(ual);
 }
 
 void ual_logf(struct ppe_ual *ual, int level, const char *fmt, ...)

@@ -288,8 +288,7 @@ struct ppe_dti {
 	uint32_t tx_off;
 	struct wr_copy tx_copy;
 
-	/* the receive under way; message service only */
-	struct rx_current *rx;
+	struct msg_dti *m; /* message service only: message.h */
 
 	struct anon_buf *anon_head, *anon_tail;
 	size_t anon_bytes; /* of buffers held, not of data */
@@ -321,6 +320,7 @@ struct ppe_request {
 	struct fab_msg_conn *conn; /* NULL: withdrawn */
 	uint64_t id;
 	union fab_addr local, peer;
+	struct fab_msg_peer who;
 	uint16_t len; /* of the private data */
 	uint8_t pdata[FAB_PDATA_MAX];
 };
@@ -363,6 +363,8 @@ static inline struct queue_view dti_rq(struct ppe_dti *d)
  */
 #define PPE_WR_MALFORMED 0x80
 unsigned queue_peek(struct queue_view q, uint32_t ahead, struct wr_copy *out);
+/* The same for requests of up to @max slots. */
+unsigned queue_peek_slots(struct queue_view q, uint32_t ahead, union ppe_slot *out, unsigned max);
 static inline void queue_release(struct queue_view q, unsigned slots)
 {
 	ppe_spsc_release(q.idx, slots);
@@ -389,26 +391,36 @@ void stream_run(struct ppe_dti *d);
 bool stream_serve_anon(struct ppe_dti *d);
 void stream_drop_anon(struct ppe_dti *d);
 
-/* message.c */
-struct rx_current {
-	struct wr_copy copy;
-	bool active;
-	int status;
-	uint32_t got, want; /* bytes of the message so far; room for them */
-};
-extern const struct fab_msg_user message_user;
-extern const struct fab_msg_listen_user message_listen_user;
+/* message.c; the rest of the message service is in message.h */
+extern const struct fab_msg_listen_user message_listen_user, rdm_listen_user;
+int message_create(struct ppe_dti *d, const struct ppe_dti_attr *a);
+void message_free(struct ppe_dti *d);
+int message_connect(struct ppe_dti *d, const struct fab_connect_attr *attr, const void *pdata,
+		    size_t len);
+int message_accept(struct ppe_dti *d, struct fab_msg_conn *conn, const struct fab_msg_peer *who,
+		   const void *pdata, size_t len);
+void message_cancel_connect(struct ppe_dti *d);
+int message_cancel(struct ppe_dti *d, uint64_t tag, unsigned which);
 void message_run(struct ppe_dti *d);
+/* Connections, and what was begun on them, end. */
+void message_close(struct ppe_dti *d, int error);
+/* What was posted and not begun ends. False: no event slot. */
+bool message_flush(struct ppe_dti *d, int error, bool discard);
+void message_forget(struct ppe_dti *d);
+bool message_is_rdm(const struct ppe_dti *d);
 struct ppe_request *request_find(struct ppe_ual *ual, uint64_t id);
 void request_free(struct ppe_request *r);
 void requests_drop(struct ppe_ual *ual, struct ppe_dti *listener);
+/* What is kept for the next message, and connections that are no more. */
+void links_reap(struct ppe_ual *ual);
+void ops_free(struct ppe_ual *ual);
+void recvs_free(struct ppe_ual *ual);
 
 /* ----------------------------------------------------------------------------------------- UAL */
 
 /* A send of which this turn's write may carry a part. */
 struct tx_op {
 	struct wr_copy copy;
-	struct fab_send send; /* message service */
 	struct iovec iov[PPE_SGE_MAX];
 	uint32_t len;
 	unsigned slots;
@@ -486,7 +498,11 @@ struct ppe_ual {
 	uint32_t nevqs;
 	struct anon_buf *landing; /* where unexpected stream bytes land first */
 	uint32_t turns;
-	bool by_thread; /* this turn is the thread's */
+	bool by_thread;                                             /* this turn is the thread's */
+	struct list dead_links, free_ops, free_big_ops, free_recvs; /* message service */
+	struct wire_send *sends; /* what the link sends_of has been asked for in this write */
+	struct msg_link *sends_of;
+	unsigned nsends;
 	struct tx_op *batch;
 	unsigned batch_count;
 	uint32_t batch_slots; /* of their queue, in all */

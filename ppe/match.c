@@ -147,11 +147,18 @@ static bool recv_fits(const struct msg_recv *r, struct msg_peer *peer, uint64_t 
 	return r->peer == PPE_ANY || (peer && peer_number(peer) == r->peer);
 }
 
+void rxq_used(struct msg_rxq *q, struct msg_recv *r, uint32_t len)
+{
+	r->used += len;
+	if (r->length - r->used < (q->multi_min ? q->multi_min : 1)) {
+		r->over = true;
+		recv_unlink(q, r);
+	}
+}
+
 static void recv_use(struct msg_rxq *q, struct msg_recv *r, uint32_t len, uint32_t *at,
 		     uint32_t *room)
 {
-	uint64_t left;
-
 	*at = r->used;
 	*room = r->length - r->used;
 	r->busy++;
@@ -159,12 +166,7 @@ static void recv_use(struct msg_rxq *q, struct msg_recv *r, uint32_t len, uint32
 		recv_unlink(q, r);
 		return;
 	}
-	r->used += len < *room ? len : *room;
-	left = r->length - r->used;
-	if (left < (q->multi_min ? q->multi_min : 1)) {
-		r->over = true;
-		recv_unlink(q, r);
-	}
+	rxq_used(q, r, len < *room ? len : *room);
 }
 
 /* Of a receive for many messages what is left may be too short for the next: then it is over. */
@@ -435,7 +437,8 @@ static void trigger_cancelled(struct trigger *t)
 }
 
 /* Out of its descriptor. -EBADMSG and the like: *@r is still filled as far as its event needs. */
-static int recv_parse(struct msg_rxq *q, const union ppe_slot *s, unsigned slots, struct msg_recv *r)
+static int recv_parse(struct msg_rxq *q, const union ppe_slot *s, unsigned slots,
+		      struct msg_recv *r)
 {
 	struct ppe_ual *ual = q->owner->ual;
 	struct iovec iov[MSG_RECV_SGE];
@@ -467,10 +470,10 @@ static int recv_parse(struct msg_rxq *q, const union ppe_slot *s, unsigned slots
 	for (unsigned i = 0; i < v.nsge; i++) {
 		r->sge[i] = v.sge[i];
 		total += v.sge[i].len;
-		err = v.sge[i].zero ? -EBADMSG
-				    : mr_check(&ual->mrs, v.sge[i].region, v.sge[i].ptag,
-					       v.sge[i].addr, v.sge[i].len, PPE_ACCESS_LOCAL_WRITE,
-					       &iov[i].iov_base);
+		err = v.sge[i].zero
+			      ? -EBADMSG
+			      : mr_check(&ual->mrs, v.sge[i].region, v.sge[i].ptag, v.sge[i].addr,
+					 v.sge[i].len, PPE_ACCESS_LOCAL_WRITE, &iov[i].iov_base);
 		if (err)
 			return err;
 	}
@@ -585,8 +588,7 @@ bool rxq_flush(struct msg_rxq *q, int error, bool discard)
 	}
 	for (int t = 0; t < 2; t++) {
 		while (!list_empty(&q->posted[t])) {
-			struct msg_recv *r =
-				list_entry(q->posted[t].next, struct msg_recv, link);
+			struct msg_recv *r = list_entry(q->posted[t].next, struct msg_recv, link);
 
 			if (!discard && !rx_reserve(d)) {
 				evq_stall(d->rx_evq, d);

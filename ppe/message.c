@@ -354,7 +354,11 @@ static int up_rx_place(void *user, struct fab_place *piece, struct iovec *iov, i
 
 static void up_rx_done(void *user, const struct fab_place *piece)
 {
-	rx_done(user, piece);
+	struct msg_link *l = user;
+	int err = rx_done(l, piece);
+
+	if (err)
+		link_closed(l, err);
 }
 
 static int up_rx_tagged(void *user, const struct fab_tagged *t, struct iovec *iov, int max)
@@ -366,12 +370,15 @@ static int up_rx_tagged(void *user, const struct fab_tagged *t, struct iovec *io
 	return rx_tagged(l, t, iov);
 }
 
-static int up_rx_tagged_done(void *user, const struct fab_tagged *t)
+static void up_rx_tagged_done(void *user, const struct fab_tagged *t)
 {
 	struct msg_link *l = user;
+	int err;
 
 	l->rx_seen = true;
-	return rx_tagged_done(l, t);
+	err = rx_tagged_done(l, t);
+	if (err)
+		link_closed(l, err);
 }
 
 static int up_rx_read(void *user, const struct fab_read_req *r)
@@ -466,7 +473,7 @@ int message_connect(struct ppe_dti *d, const struct fab_connect_attr *attr, cons
 	err = only_link(d, LINK_DIALLING, &l);
 	if (err)
 		return err;
-	hello_fill(d, &hello);
+	hello_fill(l, &hello);
 	err = f->msg->connect(f->m, attr, &hello, pdata, len, &message_user, l, &l->conn);
 	if (err)
 		only_link_undo(l);
@@ -483,7 +490,7 @@ int message_accept(struct ppe_dti *d, struct fab_msg_conn *conn, const struct fa
 
 	if (err)
 		return err;
-	hello_fill(d, &hello);
+	hello_fill(l, &hello);
 	link_prove(l, who, &hello);
 	l->conn = conn;
 	err = f->msg->accept(conn, &hello, pdata, len, &message_user, l);
@@ -661,6 +668,37 @@ static void tell_requests(struct ppe_dti *d)
 	}
 }
 
+/* ------------------------------------------------------------------------------ cancel */
+
+/* Sends that have not begun, receives that no message has met. */
+int message_cancel(struct ppe_dti *d, uint64_t tag, unsigned which)
+{
+	struct msg_dti *m = d->m;
+	int n = 0;
+
+	if (which & PPE_CANCEL_SEND) {
+		if (d->state == DTI_CONNECTED || d->state == DTI_LISTENING)
+			msg_take_sends(d);
+		for (struct list *p = m->peers.next; p != &m->peers; p = p->next)
+			n += peer_cancel(list_entry(p, struct msg_peer, of_dti), tag);
+	}
+	if (which & PPE_CANCEL_RECV) {
+		int more;
+
+		rxq_fill(&m->own);
+		more = rxq_cancel(&m->own, tag);
+		if (more < 0)
+			return n ? n : more;
+		n += more;
+	}
+	return n;
+}
+
+bool message_is_rdm(const struct ppe_dti *d)
+{
+	return d->m && msg_is_rdm(d);
+}
+
 /* ------------------------------------------------------------------ one turn's work */
 
 /* A disconnect that was asked for goes behind all that was posted before. */
@@ -687,8 +725,8 @@ static void run_receives(struct ppe_dti *d)
 	rx_tell_immediates(d);
 	rxq_retry(q);
 	if (ppe_spsc_count(&q->owner->sh->rq) &&
-	    (q->nwaiting || q->owner == d || atomic_load_explicit(&q->owner->sh->starved,
-								  memory_order_relaxed)))
+	    (q->nwaiting || q->owner == d ||
+	     atomic_load_explicit(&q->owner->sh->starved, memory_order_relaxed)))
 		rxq_fill(q);
 }
 

@@ -19,6 +19,7 @@
 #define PPE_MESSAGE_H
 
 #include "ppe/engine.h"
+#include "ppe/proof.h"
 #include "ppe/remote.h"
 #include "ppe/ulp.h"
 
@@ -32,6 +33,7 @@ struct msg_peer;
 #define MSG_WINDOW (256u * 1024)   /* of unasked bytes, that a peer may send */
 #define MSG_EAGER_MAX (16u * 1024) /* what is longer is announced */
 #define MSG_ANNOUNCES 65536u       /* that a peer may have made at a time */
+#define MSG_WINDOW_MAX (1u << 30)  /* that is believed of a peer */
 
 /* ------------------------------------------------------------------------- going out */
 
@@ -65,9 +67,9 @@ struct wire_msg {
 struct pull {
 	struct list link; /* link->pulls, while there is more to ask for */
 	bool is_op;
-	uint8_t asked;         /* pieces */
-	uint32_t next, len;    /* from here on is still to be asked for; of */
-	uint32_t done;         /* bytes that have come */
+	uint8_t asked;      /* pieces */
+	uint32_t next, len; /* from here on is still to be asked for; of */
+	uint32_t done;      /* bytes that have come */
 	int32_t status;
 };
 
@@ -87,7 +89,16 @@ struct msg_resp {
 	struct wire_msg wire;
 	struct fab_read_req req;
 	struct msg_op *op; /* it is about a message that we have announced; NULL: about a region */
+	bool gone;         /* ... which has ended */
 	uint32_t region;
+};
+
+/* A message as the fabric sees it. */
+#define WIRE_BATCH 256
+struct wire_send {
+	struct fab_send send;
+	struct fab_atomic atomic;
+	struct iovec iov[PPE_SGE_MAX + 2];
 };
 
 /* A message of the engine's own. */
@@ -108,13 +119,17 @@ struct msg_op {
 	struct msg_link *l; /* that it has begun on; NULL: not begun */
 	uint8_t op;         /* enum ppe_op */
 	uint8_t wr_flags;
-	bool event;      /* a slot is reserved */
-	bool sending;    /* there is more to put into `out` */
+	bool event;     /* a slot is reserved */
+	bool sending;   /* there is more to put into `out`: it stays first of those that wait */
+	bool wire_busy; /* `wire` is in `out` */
+	bool begun, more_to_come; /* of a write: pieces */
+	bool announced, fetching, counted, held;
 	bool small;      /* which free list it comes from */
 	uint8_t in_wire; /* wire messages that name it */
 	uint16_t flags;  /* PPE_POST_ */
 	int32_t status;
 	uint32_t length, offset; /* bytes in all; put into `out` so far */
+	uint32_t event_len;      /* of a failure */
 	uint32_t id;
 	uint32_t seq_first, seq_last; /* numbers of its counted messages */
 	uint8_t hdr_len;
@@ -168,6 +183,7 @@ struct msg_in {
 	struct ppe_dti *d;
 	uint8_t flags; /* ULP_F_ */
 	bool announced, complete, held, dropped, stranger;
+	bool buffered; /* it comes, or has come, into payload[] */
 	uint64_t tag, data;
 	uint64_t claim; /* user tag of the peek that claimed it */
 	uint32_t len, got;
@@ -181,13 +197,14 @@ struct msg_in {
 
 /* Where receives and messages meet: a DTI's own, or a shared one. */
 struct msg_rxq {
-	struct ppe_dti *owner; /* whose receive queue feeds it */
+	struct ppe_dti *owner;                /* whose receive queue feeds it */
 	struct list posted[2], unexpected[2]; /* by message; [1]: by tag */
 	struct list claimed;
-	struct list triggered; /* receives that wait for a counter */
+	struct list triggered;      /* receives that wait for a counter */
 	uint32_t nposted, nwaiting; /* receives; messages in `unexpected` */
 	uint32_t max;
-	bool blocked; /* a message met its receive, but there was no event slot */
+	bool blocked;   /* a message met its receive, but there was no event slot */
+	bool strangers; /* connections of those have stopped reading for want of a receive */
 	uint64_t multi_min;
 };
 
@@ -204,21 +221,22 @@ struct msg_link {
 	bool ulp;      /* an eta; else a stranger, for whom all is plain iWARP */
 	bool partial;  /* of the first in `out` a part is on the wire */
 	bool rx_seen, pinged;
-	bool proven;   /* the peer has shown that it has our key */
+	bool proven; /* the peer has shown that it has our key */
 	bool ack_due, stalled;
-	uint8_t key_proof[FAB_PROOF]; /* what the peer has to say to prove it */
+	uint8_t nonce[FAB_NONCE];     /* ours */
+	uint8_t key_proof[FAB_PROOF]; /* what the peer has to say to prove its key */
 	uint16_t ord, ird;
 	uint64_t last_rx; /* ns; looked at now and then */
 
 	/* going out */
-	struct list out; /* struct wire_msg */
-	struct list *cursor;
+	struct list out;     /* struct wire_msg */
+	struct list *cursor; /* the message that link_peek() gave last */
 	struct list resps;
 	unsigned nresps, nresults;
 	int64_t credit;
 	uint32_t announces, nannounced; /* that may be; that are */
-	uint32_t next_id;
-	uint32_t tx_seq; /* of the latest counted message */
+	uint32_t next_id, next_sink;
+	uint32_t tx_seq, tx_acked; /* of the latest counted message; of the latest seen through */
 	struct list await, held, announced, fetches;
 	unsigned nfetches;
 	struct list pulls, reads;
@@ -227,20 +245,22 @@ struct msg_link {
 	/* coming in */
 	struct list matched; /* struct msg_in, with a receive and not complete */
 	struct msg_in *cur;
-	uint32_t have;      /* of the header, or of gather */
-	uint32_t hdr_len;   /* 0: not yet known */
-	uint8_t hdr[sizeof(struct ulp_hdr) + ULP_TAG_LEN + ULP_DATA_LEN + sizeof(struct ulp_source)];
-	uint8_t *gather;    /* all of a message that is not the application's */
-	uint32_t gather_len;
+	uint32_t have;    /* of the header, or of gather */
+	uint32_t hdr_len; /* that is needed, as far as is known */
+	uint32_t msg_len; /* of an eager one, header included */
+	bool in_payload;
+	uint8_t hdr[sizeof(struct ulp_hdr) + ULP_TAG_LEN + ULP_DATA_LEN +
+		    sizeof(struct ulp_source)];
+	uint8_t *gather; /* what follows the header of a message that is not the application's */
 	uint32_t rx_seq, acked;
-	uint32_t owed;      /* credit to give back */
-	int64_t rx_credit;  /* that the peer has left */
+	uint32_t owed;     /* credit to give back */
+	int64_t rx_credit; /* that the peer has left */
 	uint32_t rx_announced;
 	/* the write under way */
 	uint32_t write_region;
-	uint32_t write_len;
+	uint32_t write_len; /* of this message */
 	int32_t write_err;
-	bool write_bad;     /* the latest failed: data that follow it are dropped */
+	bool write_bad; /* the latest failed: data that follow it are dropped */
 };
 
 enum peer_state { PEER_IDLE, PEER_DIALLING, PEER_CROSSED, PEER_OPEN };
@@ -276,48 +296,63 @@ struct msg_dti {
 	uint32_t tx_max, nops;
 	bool no_tx_events, no_rx_events;
 	bool sq_waits; /* for an operation to end */
-	unsigned users; /* of a shared receive queue */
+	bool closing;
+	struct msg_peer *peer; /* the one of a connected DTI */
+	unsigned users;        /* of a shared receive queue */
 	struct ppe_cntr *counts[PPE_COUNTED];
 	uint64_t peer_timeout_ns, connect_timeout_ns;
 	uint64_t incarnation;
 	struct list links, peers;
-	struct list triggered; /* operations that wait for a counter */
+	struct list triggered;  /* operations that wait for a counter */
 	struct list immediates; /* struct msg_in: data of writes, for want of an event slot */
 	struct timer timer;     /* liveness */
 	struct msg_peer **by_number;
 	uint32_t nby_number, generation;
 	struct msg_peer **by_index;
-	uint32_t npeers;
+	uint32_t npeers, index_room;
 	struct msg_peer *hash[PEER_BUCKETS];
 };
 
 /* message.c */
 extern const struct fab_msg_user message_user;
+void message_connected(struct msg_link *l, int err, const struct fab_msg_peer *who,
+		       const void *pdata, size_t len);
+void message_closed(struct ppe_dti *d, int err);
+void message_op_ended(struct ppe_dti *d);
+void shared_run_stalled(struct ppe_dti *srq);
 /* The DTI's counter for what @what says, bumped; or @complete instead, if there is one. */
 void msg_count(struct ppe_dti *d, struct ppe_cntr *complete, unsigned what, bool ok);
 int msg_code(int err);
 int msg_errno(uint8_t code);
 bool msg_is_rdm(const struct ppe_dti *d);
+/* Whether what the peer asks in vain is answered, or ends the connection. */
+static inline bool msg_may_refuse(const struct msg_link *l)
+{
+	return l->ulp && msg_is_rdm(l->d);
+}
 
 /* msg_op.c */
 /* Requests of the send queue, as far as they may leave it. */
 void msg_take_sends(struct ppe_dti *d);
 void op_end(struct msg_op *op, int status);
-/* What @op puts next into the link's `out`: NULL: nothing (now). */
-struct wire_msg *op_next(struct msg_link *l, struct msg_op *op);
+/* What those that wait at @peer put next into the link's `out`; NULL: nothing now. */
+struct wire_msg *op_next(struct msg_link *l, struct msg_peer *peer);
 /* The operation's memory from @offset on. Entries, or a negative errno value. */
 int op_memory(const struct msg_op *op, uint32_t offset, uint32_t len, struct iovec *iov);
 int op_result_memory(const struct msg_op *op, struct iovec *iov);
 void op_wire_sent(struct msg_link *l, struct msg_op *op, struct wire_msg *w);
-/* Everything that names it is gone from `out`: it may end. */
-void op_fail_all(struct msg_link *l, int error);
 /* Fills a native atomic. */
 void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a);
 void ops_free(struct ppe_ual *ual);
 
 /* link.c */
 struct msg_link *link_new(struct ppe_dti *d, struct msg_peer *peer, enum link_state state);
-void link_open(struct msg_link *l, const struct fab_msg_peer *who);
+/* -EPROTO, -EACCES: not with this peer. */
+int link_open(struct msg_link *l, const struct fab_msg_peer *who);
+/* The fabric says that the connection is over. */
+void link_closed(struct msg_link *l, int err);
+/* What the other side wants proven, into our hello; what it will have to prove. */
+void link_prove(struct msg_link *l, const struct fab_msg_peer *who, struct fab_hello *h);
 /* What it was used for ends with @error; its connection is closed. */
 void link_fail(struct msg_link *l, int error);
 /* As link_fail, but what has not begun stays. */
@@ -354,7 +389,7 @@ void read_describe(const struct msg_read *r, struct fab_send *s);
 int resp_ask(struct msg_link *l, const struct fab_read_req *req);
 struct wire_msg *resp_next(struct msg_link *l);
 int resp_memory(const struct msg_link *l, struct msg_resp *r, struct iovec *iov);
-void resp_sent(struct msg_link *l, struct msg_resp *r);
+void resp_sent(struct msg_link *l, struct msg_resp *r, int error);
 void resps_drop(struct msg_link *l);
 /* An announced operation ends: nothing more is read from it. */
 void resps_forget(struct msg_link *l, const struct msg_op *op);
@@ -362,7 +397,7 @@ void resps_forget(struct msg_link *l, const struct msg_op *op);
 /* msg_rx.c */
 int rx_whole(struct msg_link *l, const uint8_t *p, uint32_t len);
 int rx_place(struct msg_link *l, struct fab_place *piece, struct iovec *iov);
-void rx_done(struct msg_link *l, const struct fab_place *piece);
+int rx_done(struct msg_link *l, const struct fab_place *piece);
 int rx_tagged(struct msg_link *l, const struct fab_tagged *t, struct iovec *iov);
 int rx_tagged_done(struct msg_link *l, const struct fab_tagged *t);
 int rx_atomic(struct msg_link *l, const struct fab_atomic_req *r);
@@ -372,6 +407,7 @@ int rx_immediate(struct msg_link *l, uint64_t value);
 void rx_abandon(struct msg_link *l, int error);
 /* Data of writes that waited for an event slot. False: some still wait. */
 bool rx_tell_immediates(struct ppe_dti *d);
+void rx_forget_immediates(struct ppe_dti *d);
 /* A message and its receive have been brought together, late: it goes on from here. */
 void in_matched(struct msg_in *in);
 /* All of it has come, or it failed: ends the receive and frees it. */
@@ -393,6 +429,8 @@ void rxq_fill(struct msg_rxq *q);
 struct msg_recv *rxq_match(struct msg_rxq *q, struct ppe_dti *d, struct msg_peer *peer, bool tagged,
 			   uint64_t tag, uint32_t len, uint32_t *at, uint32_t *room);
 void rxq_hold(struct msg_rxq *q, struct msg_in *in);
+/* What a message of unknown length has taken of a receive for many. */
+void rxq_used(struct msg_rxq *q, struct msg_recv *r, uint32_t len);
 /* Messages that were held for want of an event slot. */
 void rxq_retry(struct msg_rxq *q);
 /* Ends what came, or would come, of a message: @ev's type, memory and length are filled in here. */
@@ -416,9 +454,11 @@ void peer_want(struct msg_peer *p);
 uint32_t peer_number(struct msg_peer *p);
 /* What waits, and what has begun, ends. */
 void peer_fail(struct msg_peer *p, int error);
+/* Those that wait with this tag and have not begun. How many. */
+int peer_cancel(struct msg_peer *p, uint64_t user_tag);
 void peer_connected(struct msg_link *l, int err, const struct fab_msg_peer *who, const void *pdata,
 		    size_t len);
 void peers_free(struct ppe_dti *d);
-void hello_fill(struct ppe_dti *d, struct fab_hello *h);
+void hello_fill(struct msg_link *l, struct fab_hello *h);
 
 #endif

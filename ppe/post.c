@@ -324,7 +324,7 @@ static void write_message(union ppe_slot *slot, const struct ppe_msg *m, uint32_
 	if (m->flags & PPE_POST_TRIGGER) {
 		const struct ppe_wr_trigger t = {
 			.cntr = cntr_number(m->trigger),
-			.complete = m->complete ? cntr_number(m->complete) : UINT32_MAX,
+			.complete = m->complete ? cntr_number(m->complete) : 0,
 			.threshold = m->threshold,
 		};
 

@@ -527,7 +527,7 @@ enum ppe_atomic_type {
 	PPE_ATOMIC_TYPES
 };
 
-/* The peer's memory, by its key and by what the peer calls the address. */
+/* The peer's memory, by its key and by what the peer calls the address; len in bytes, for atomics too. */
 struct ppe_rma {
 	uint64_t addr;
 	uint32_t len;

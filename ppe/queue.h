@@ -95,7 +95,7 @@ struct ppe_wr_atomic {
 };
 static_assert(sizeof(struct ppe_wr_atomic) == sizeof(uint64_t), "in the place of the tag");
 
-/* Counters by number; UINT32_MAX: none. */
+/* Counters by number; 0: none. */
 struct ppe_wr_trigger {
 	uint32_t cntr, complete;
 	uint64_t threshold;

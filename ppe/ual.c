@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ppe/engine.h"
-#include "ppe/remote.h"
+#include "ppe/message.h"
+#include "ppe/message.h"
 
 #define DEFAULT_DTIS 65536
 #define DEFAULT_EVQS 1024
@@ -171,8 +171,9 @@ static int tables_init(struct ppe_ual *ual, const struct ppe_ual_attr *attr)
 	ual->dtis = calloc(ual->max_dtis, sizeof(*ual->dtis));
 	ual->evqs = calloc(ual->max_evqs, sizeof(*ual->evqs));
 	ual->batch = calloc(TX_BATCH, sizeof(*ual->batch));
+	ual->sends = calloc(WIRE_BATCH, sizeof(*ual->sends));
 	ual->sink = malloc(SINK_BYTES);
-	if (!ual->dtis || !ual->evqs || !ual->batch || !ual->sink)
+	if (!ual->dtis || !ual->evqs || !ual->batch || !ual->sends || !ual->sink)
 		return -ENOMEM;
 	return bells_init(ual);
 }
@@ -192,6 +193,8 @@ static int memory_init(struct ppe_ual *ual, const struct ppe_ual_attr *attr)
 
 static void memory_free(struct ppe_ual *ual)
 {
+	ops_free(ual);
+	recvs_free(ual);
 	pool_destroy(&ual->pool);
 	segment_destroy(&ual->segment);
 	mr_table_destroy(&ual->mrs);
@@ -199,6 +202,7 @@ static void memory_free(struct ppe_ual *ual)
 	free((void *)ual->bells.slot);
 	free(ual->sink);
 	free(ual->batch);
+	free(ual->sends);
 	free(ual->evqs);
 	free(ual->dtis);
 	if (ual->alive)
@@ -222,6 +226,10 @@ static struct ppe_ual *ual_new(const struct ppe_ual_attr *attr)
 	list_init(&ual->active);
 	list_init(&ual->pool_waiters);
 	list_init(&ual->dirty_evqs);
+	list_init(&ual->dead_links);
+	list_init(&ual->free_ops);
+	list_init(&ual->free_big_ops);
+	list_init(&ual->free_recvs);
 	list_init(&ual->pds);
 	list_init(&ual->avs);
 	list_init(&ual->due_cntrs);
@@ -298,5 +306,6 @@ void ppe_ual_close(struct ppe_ual *ual)
 			evq_free(ual->evqs[i]);
 	turn_unlock(ual);
 	fabric_close(&ual->fabric);
+	links_reap(ual);
 	memory_free(ual);
 }

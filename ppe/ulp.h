@@ -117,13 +117,13 @@ struct ulp_atomic {
 	uint8_t op, type; /* numbers of libfabric's enum fi_op, enum fi_datatype */
 	uint8_t targets;  /* ulp_target that follow: 1 to ULP_TARGETS */
 	uint8_t reserved;
-	be32 count; /* items in all */
+	be32 len; /* bytes of the operand, and of the result */
 };
 static_assert(sizeof(struct ulp_atomic) == 8, "ulp_atomic");
 
 struct ulp_target {
 	be64 addr;
-	be32 count; /* items */
+	be32 len; /* bytes */
 	be32 key;
 };
 static_assert(sizeof(struct ulp_target) == 16, "ulp_target");

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * pull.c - RDMA Reads, both ways.
+ *
+ * Ours: a pull (a read of the application, or a message that the peer has announced) is asked for in
+ * pieces, no more at a time than the peer serves (ORD). Each has a sink STag of its own, a number that
+ * is used once; what comes back must be what was asked for, in order. A pull that has ended leaves its
+ * requests behind, and what still comes for them is dropped.
+ *
+ * The peer's: each is looked up anew whenever a part of its answer is written, so that memory which
+ * has been taken back is never read. What is refused is told by ULP_READ_NAK to an eta, and to a
+ * stranger by the end of the connection.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ppe/message.h"
+
+/* ------------------------------------------------------------------------------- ours */
+
+static struct msg_op *pull_op(struct pull *p)
+{
+	return list_entry(p, struct msg_op, pull);
+}
+
+static struct msg_in *pull_in(struct pull *p)
+{
+	return list_entry(p, struct msg_in, pull);
+}
+
+static void pull_end(struct pull *p, int status)
+{
+	if (!p->is_op) {
+		struct msg_in *in = pull_in(p);
+
+		in->got = in->len;
+		in->status = status;
+		in_finish(in);
+		return;
+	}
+	op_end(pull_op(p), status);
+}
+
+void pull_start(struct msg_link *l, struct pull *p, bool is_op, uint32_t len)
+{
+	*p = (struct pull){ .is_op = is_op, .len = len };
+	list_init(&p->link);
+	if (!len) {
+		pull_end(p, 0);
+		return;
+	}
+	list_add_tail(&l->pulls, &p->link);
+	link_want(l);
+}
+
+static void source_of(const struct pull *p, struct msg_read *r)
+{
+	struct msg_view v;
+	const struct msg_op *op;
+	uint32_t offset = p->next;
+	unsigned i = 0;
+
+	if (!p->is_op) {
+		const struct msg_in *in = list_entry(p, struct msg_in, pull);
+
+		r->stag = in->stag;
+		r->to = ULP_SOURCE_TO + offset;
+		return;
+	}
+	op = list_entry(p, struct msg_op, pull);
+	msg_view(op->s, op->s[0].wr.nslots, &v);
+	while (i + 1 < v.nrma && offset >= v.rma[i].len)
+		offset -= v.rma[i++].len;
+	r->stag = v.rma[i].key;
+	r->to = v.rma[i].addr + offset;
+	if (r->len > v.rma[i].len - offset)
+		r->len = v.rma[i].len - offset;
+}
+
+static struct msg_read *read_new(struct msg_link *l, struct pull *p)
+{
+	struct msg_read *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->pull = p;
+	r->offset = p->next;
+	r->len = p->len - p->next < ULP_CHUNK ? p->len - p->next : ULP_CHUNK;
+	source_of(p, r);
+	p->next += r->len;
+	p->asked++;
+	r->sink = ++l->next_sink;
+	r->sink_to = p->next < p->len && l->ulp ? ULP_SINK_MORE : 0;
+	r->wire.kind = WIRE_READ;
+	list_init(&r->wire.link);
+	list_add_tail(&l->reads, &r->link);
+	l->nreads++;
+	return r;
+}
+
+struct wire_msg *pull_next(struct msg_link *l)
+{
+	struct pull *p;
+	struct msg_read *r;
+
+	if (list_empty(&l->pulls) || l->nreads + l->nfetches >= l->ord)
+		return NULL;
+	p = list_entry(l->pulls.next, struct pull, link);
+	r = read_new(l, p);
+	if (!r)
+		return NULL;
+	if (p->next == p->len)
+		list_del(&p->link);
+	return &r->wire;
+}
+
+void read_describe(const struct msg_read *r, struct fab_send *s)
+{
+	s->op = FAB_READ;
+	s->stag = r->stag;
+	s->to = r->to;
+	s->read_len = r->len;
+	s->sink_stag = r->sink;
+	s->sink_to = r->sink_to;
+}
+
+static void read_free(struct msg_link *l, struct msg_read *r)
+{
+	list_del(&r->link);
+	list_del(&r->wire.link);
+	l->nreads--;
+	free(r);
+	if (!list_empty(&l->pulls) || (l->peer->l == l && !list_empty(&l->peer->waiting)))
+		link_want(l);
+}
+
+static struct msg_read *read_due(struct msg_link *l, const struct fab_tagged *t)
+{
+	struct msg_read *r;
+
+	if (list_empty(&l->reads))
+		return NULL;
+	r = list_entry(l->reads.next, struct msg_read, link);
+	if (t->stag != r->sink || t->to != r->sink_to + r->got || t->len > r->len - r->got)
+		return NULL;
+	return r;
+}
+
+static int read_memory(const struct msg_read *r, uint32_t offset, uint32_t len, struct iovec *iov)
+{
+	if (r->pull->is_op)
+		return op_memory(list_entry(r->pull, struct msg_op, pull), r->offset + offset, len,
+				 iov);
+	return in_memory(list_entry(r->pull, struct msg_in, pull), r->offset + offset, len, iov);
+}
+
+/* @t is what is left of a segment: all before it is in place. */
+int pull_place(struct msg_link *l, const struct fab_tagged *t, struct iovec *iov)
+{
+	struct msg_read *r;
+	int n;
+
+	if (list_empty(&l->reads))
+		return -EPROTO;
+	r = list_entry(l->reads.next, struct msg_read, link);
+	if (t->stag != r->sink || t->to < r->sink_to || t->to - r->sink_to > r->len ||
+	    t->len > r->len - (t->to - r->sink_to))
+		return -EPROTO;
+	if (!r->pull || r->pull->status)
+		return 0;
+	n = read_memory(r, t->to - r->sink_to, t->len, iov);
+	if (n < 0) {
+		r->pull->status = wr_reject(l->d->ual, n);
+		return 0;
+	}
+	return n;
+}
+
+int pull_landed(struct msg_link *l, const struct fab_tagged *t)
+{
+	struct msg_read *r = read_due(l, t);
+	struct pull *p;
+
+	if (!r)
+		return -EPROTO;
+	r->got += t->len;
+	if (!t->last)
+		return 0;
+	if (r->got != r->len)
+		return -EPROTO;
+	p = r->pull;
+	if (p) {
+		p->done += r->len;
+		p->asked--;
+	}
+	read_free(l, r);
+	if (p && !p->asked && (p->done == p->len || p->status))
+		pull_end(p, p->status);
+	return 0;
+}
+
+int pull_refused(struct msg_link *l, uint32_t sink, int status)
+{
+	for (struct list *n = l->reads.next; n != &l->reads; n = n->next) {
+		struct msg_read *r = list_entry(n, struct msg_read, link);
+		struct pull *p = r->pull;
+
+		if (r->sink != sink)
+			continue;
+		if (r->got)
+			return -EPROTO;
+		read_free(l, r);
+		if (!p)
+			return 0;
+		p->asked--;
+		if (!p->status)
+			p->status = status;
+		list_del(&p->link); /* no more is asked for */
+		if (!p->asked)
+			pull_end(p, p->status);
+		return 0;
+	}
+	return -EPROTO;
+}
+
+void pull_forget(struct msg_link *l, struct pull *p)
+{
+	list_del(&p->link);
+	for (struct list *n = l->reads.next; n != &l->reads; n = n->next) {
+		struct msg_read *r = list_entry(n, struct msg_read, link);
+
+		if (r->pull == p)
+			r->pull = NULL;
+	}
+}
+
+/* The link is dead. Messages that were pulled are ended by rx_abandon(). */
+void pulls_fail(struct msg_link *l, int error)
+{
+	struct list *node;
+
+	while (!list_empty(&l->reads)) {
+		struct msg_read *r = list_entry(l->reads.next, struct msg_read, link);
+		struct pull *p = r->pull;
+
+		list_del(&r->link);
+		list_del(&r->wire.link);
+		free(r);
+		if (!p)
+			continue;
+		p->asked--;
+		if (!p->asked && p->is_op && !list_linked(&p->link))
+			op_end(pull_op(p), error);
+	}
+	l->nreads = 0;
+	while ((node = list_pop(&l->pulls))) {
+		struct pull *p = list_entry(node, struct pull, link);
+
+		if (p->is_op)
+			op_end(pull_op(p), error);
+	}
+}
+
+/* -------------------------------------------------------------------------- the peer's */
+
+static struct msg_op *announced_op(const struct msg_link *l, const struct fab_read_req *req)
+{
+	if (!l->ulp || req->to < ULP_SOURCE_TO)
+		return NULL;
+	for (struct list *n = l->announced.next; n != &l->announced; n = n->next) {
+		struct msg_op *op = list_entry(n, struct msg_op, link);
+
+		if (op->id == req->stag)
+			return op;
+	}
+	return NULL;
+}
+
+int resp_memory(const struct msg_link *l, struct msg_resp *r, struct iovec *iov)
+{
+	const struct fab_read_req *req = &r->req;
+
+	if (r->gone)
+		return -ECANCELED;
+	if (r->op) {
+		uint64_t offset = req->to - ULP_SOURCE_TO;
+
+		if (offset > r->op->length || req->len > r->op->length - offset)
+			return -ERANGE;
+		return op_memory(r->op, offset, req->len, iov);
+	}
+	if (!l->d->m->pd)
+		return -ENOKEY;
+	return pd_check(l->d->m->pd, l->d->m->auth, req->stag, req->to, req->len,
+			PPE_ACCESS_REMOTE_READ, iov, &r->region);
+}
+
+int resp_ask(struct msg_link *l, const struct fab_read_req *req)
+{
+	struct iovec iov[PPE_SGE_MAX + 1];
+	struct msg_resp *r;
+	int n;
+
+	if (!l->proven)
+		return -EACCES;
+	if (l->nresps + l->nresults >= l->ird)
+		return -EBUSY;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->req = *req;
+	r->op = announced_op(l, req);
+	r->wire.kind = WIRE_RESP;
+	list_init(&r->wire.link);
+	list_init(&r->link);
+	n = resp_memory(l, r, iov);
+	if (n < 0) {
+		free(r);
+		if (!msg_may_refuse(l))
+			return n;
+		link_say(l, ULP_READ_NAK, msg_code(n), req->sink_stag);
+		return 0;
+	}
+	l->nresps++;
+	list_add_tail(&l->resps, &r->link);
+	link_want(l);
+	return 0;
+}
+
+struct wire_msg *resp_next(struct msg_link *l)
+{
+	struct list *node = list_pop(&l->resps);
+
+	return node ? &list_entry(node, struct msg_resp, link)->wire : NULL;
+}
+
+void resp_sent(struct msg_link *l, struct msg_resp *r, int error)
+{
+	struct ppe_dti *d = l->d;
+
+	l->nresps--;
+	if (!error && !r->op && !(r->req.sink_to & ULP_SINK_MORE)) {
+		mr_counted(d->ual, r->region, PPE_ACCESS_REMOTE_READ);
+		msg_count(d, NULL, PPE_COUNT_REMOTE_READ, true);
+	}
+	free(r);
+}
+
+void resps_drop(struct msg_link *l)
+{
+	struct list *node;
+
+	while ((node = list_pop(&l->resps)))
+		free(list_entry(node, struct msg_resp, link));
+	l->nresps = 0;
+}
+
+void resps_forget(struct msg_link *l, const struct msg_op *op)
+{
+	for (struct list *n = l->resps.next; n != &l->resps; n = n->next) {
+		struct msg_resp *r = list_entry(n, struct msg_resp, link);
+
+		if (r->op == op)
+			r->gone = true;
+	}
+	for (struct list *n = l->out.next; n != &l->out; n = n->next) {
+		struct wire_msg *w = list_entry(n, struct wire_msg, link);
+
+		if (w->kind == WIRE_RESP && list_entry(w, struct msg_resp, wire)->op == op)
+			list_entry(w, struct msg_resp, wire)->gone = true;
+	}
+}
