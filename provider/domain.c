@@ -69,12 +69,14 @@ static void choose_locks(struct eta_domain *d, enum fi_threading threading)
 int eta_auth_take(struct eta_auth *auth, uint32_t api_version, const uint8_t *key, size_t len,
 		  const struct eta_auth *def)
 {
-	/* a length without a key is what fi_getinfo says of the limit */
-	if (api_version < FI_VERSION(1, 5) || !key || !len) {
+	if (api_version < FI_VERSION(1, 5) || !len) {
 		if (def)
 			*auth = *def;
 		return 0;
 	}
+	/* of a domain, a length without a key is what fi_getinfo says of the limit */
+	if (!key)
+		return def ? -FI_EINVAL : 0;
 	if (len > sizeof(auth->key))
 		return -FI_EINVAL;
 	auth->len = len;

@@ -324,7 +324,7 @@ struct eta_auth {
 	uint8_t key[PPE_AUTH_MAX];
 };
 
-/* @def when there is none of its own. -FI_EINVAL: too long. */
+/* @def, of the domain, when there is none of its own. -FI_EINVAL: too long, or missing. */
 int eta_auth_take(struct eta_auth *auth, uint32_t api_version, const uint8_t *key, size_t len,
 		  const struct eta_auth *def);
 
