@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* cm.c - what passive and active endpoints share: requests, private data, the one option. */
+/* cm.c - what passive and active endpoints share: requests, listening, private data, options. */
 #include <stdlib.h>
+#include <time.h>
 
 #include "eta.h"
 #include "nosys.h"
@@ -94,6 +95,48 @@ void eta_connreq_drop_all(struct eta_fabric *fabric)
 		eta_connreq_drop(fabric, &fabric->connreqs->fid);
 }
 
+/* ------------------------------------------------------------------------------ listening */
+
+static int listen_on(struct ppe_dti *dti, const union fab_addr *addr, int backlog)
+{
+	int ret = ppe_dti_bind(dti, &addr->sa, fab_addr_len(addr));
+
+	return ret ? ret : ppe_dti_listen(dti, backlog);
+}
+
+static in_port_t *port_of(union fab_addr *addr)
+{
+	return addr->sa.sa_family == AF_INET ? &addr->in.sin_port : &addr->in6.sin6_port;
+}
+
+/* Begins somewhere, so that the many of one host do not all try the same ports first. */
+static int listen_in_range(struct ppe_dti *dti, const union fab_addr *addr, int backlog,
+			   uint16_t low, uint16_t high)
+{
+	unsigned count = high - low + 1u, first;
+	int ret = -FI_EADDRINUSE;
+	union fab_addr a = *addr;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	first = (unsigned)now.tv_nsec / 1000 % count;
+	for (unsigned i = 0; i < count && ret == -FI_EADDRINUSE; i++) {
+		*port_of(&a) = htons(low + (first + i) % count);
+		ret = listen_on(dti, &a, backlog);
+	}
+	return ret;
+}
+
+int eta_cm_listen(struct ppe_dti *dti, const union fab_addr *addr, int backlog)
+{
+	union fab_addr a = *addr;
+	uint16_t low, high;
+
+	if (*port_of(&a) || !eta_param_port_range(&low, &high))
+		return listen_on(dti, addr, backlog);
+	return listen_in_range(dti, addr, backlog, low, high);
+}
+
 /* --------------------------------------------------------------------- data and options */
 
 int eta_cm_data_check(const void *param, size_t len)
@@ -106,20 +149,25 @@ int eta_cm_data_check(const void *param, size_t len)
 	return 0;
 }
 
-int eta_cm_getopt(fid_t fid, int level, int optname, void *optval, size_t *optlen)
+int eta_cm_give_size(size_t value, void *optval, size_t *optlen)
 {
-	(void)fid;
-	if (level != FI_OPT_ENDPOINT || optname != FI_OPT_CM_DATA_SIZE)
-		return -FI_ENOPROTOOPT;
 	if (!optval || !optlen)
 		return -FI_EINVAL;
 	if (*optlen < sizeof(size_t)) {
 		*optlen = sizeof(size_t);
 		return -FI_ETOOSMALL;
 	}
-	*(size_t *)optval = ETA_CM_DATA_SIZE;
+	*(size_t *)optval = value;
 	*optlen = sizeof(size_t);
 	return 0;
+}
+
+int eta_cm_getopt(fid_t fid, int level, int optname, void *optval, size_t *optlen)
+{
+	(void)fid;
+	if (level != FI_OPT_ENDPOINT || optname != FI_OPT_CM_DATA_SIZE)
+		return -FI_ENOPROTOOPT;
+	return eta_cm_give_size(ETA_CM_DATA_SIZE, optval, optlen);
 }
 
 int eta_cm_setopt(fid_t fid, int level, int optname, const void *optval, size_t optlen)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* cq.c - fid_cq: completions of sends and receives. */
+/* cq.c - fid_cq: completions of operations. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,20 +28,70 @@ static void cq_unlock(struct eta_cq *cq)
 
 /* -------------------------------------------------------------------------- translating */
 
-static bool is_error(const struct ppe_event *ev)
+/* A receive from somebody unknown, of an endpoint that wants to be told so. */
+static bool is_stranger(const struct ppe_event *ev)
 {
-	return ev->status || (ev->flags & PPE_EVF_TRUNCATED);
+	const struct fid *fid = (const struct fid *)(uintptr_t)ev->cookie;
+
+	if (!(ev->flags & PPE_EVF_SRC) || !(ev->src & PPE_SRC_UNKNOWN) || ev->src == PPE_SRC_NONE)
+		return false;
+	return fid->fclass == FI_CLASS_EP &&
+	       eta_container(fid, const struct eta_ep, fid.fid)->source_err;
 }
 
-/* There is nobody to tell: the application reused its memory long ago, and gave no context. */
-static bool is_lost_inject(const struct ppe_event *ev)
+static bool is_error(const struct ppe_event *ev)
 {
-	return ev->user_tag == (uintptr_t)&eta_inject_tag;
+	return ev->status || (ev->flags & PPE_EVF_TRUNCATED) || is_stranger(ev);
+}
+
+static uint64_t recv_flags(const struct ppe_event *ev)
+{
+	return FI_RECV | (ev->flags & PPE_EVF_TAGGED ? FI_TAGGED : FI_MSG) |
+	       (ev->flags & PPE_EVF_DATA ? FI_REMOTE_CQ_DATA : 0) |
+	       (ev->flags & PPE_EVF_RELEASED ? FI_MULTI_RECV : 0);
 }
 
 static uint64_t entry_flags(const struct ppe_event *ev)
 {
-	return ev->type == PPE_EV_RECV ? FI_RECV | FI_MSG : FI_SEND | FI_MSG;
+	switch (ev->type) {
+	case PPE_EV_SEND:
+		return FI_SEND | (ev->flags & PPE_EVF_TAGGED ? FI_TAGGED : FI_MSG);
+	case PPE_EV_RECV:
+		return recv_flags(ev);
+	case PPE_EV_WRITE:
+		return FI_RMA | FI_WRITE;
+	case PPE_EV_READ:
+		return FI_RMA | FI_READ;
+	case PPE_EV_ATOMIC:
+		return FI_ATOMIC | FI_WRITE;
+	case PPE_EV_FETCH:
+		return FI_ATOMIC | FI_READ;
+	case PPE_EV_REMOTE_WRITE:
+		return FI_RMA | FI_REMOTE_WRITE | FI_REMOTE_CQ_DATA;
+	case PPE_EV_RELEASED:
+		return FI_RECV | FI_MSG | FI_MULTI_RECV;
+	default:
+		return 0;
+	}
+}
+
+static bool came_from_peer(const struct ppe_event *ev)
+{
+	return ev->type == PPE_EV_RECV || ev->type == PPE_EV_REMOTE_WRITE;
+}
+
+/* A peer's write is no operation of the application's, so it has no context. */
+static void *context_of(const struct ppe_event *ev)
+{
+	return ev->type == PPE_EV_REMOTE_WRITE ? NULL : (void *)(uintptr_t)ev->user_tag;
+}
+
+/* Where the message lies in a buffer for many; the event has other things in that place, or 0. */
+static void *buf_of(const struct ppe_event *ev)
+{
+	if (ev->type != PPE_EV_RECV || ev->status || (ev->flags & PPE_EVF_TRUNCATED))
+		return NULL;
+	return (void *)(uintptr_t)ev->buf;
 }
 
 /* Writes one entry; the formats are beginnings of each other. Returns where the next one goes. */
@@ -49,45 +99,87 @@ static void *put_entry(enum fi_cq_format format, void *buf, const struct ppe_eve
 {
 	struct fi_cq_tagged_entry *e = buf;
 
-	e->op_context = (void *)(uintptr_t)ev->user_tag;
+	e->op_context = context_of(ev);
 	if (format == FI_CQ_FORMAT_CONTEXT)
 		return (struct fi_cq_entry *)buf + 1;
 	e->flags = entry_flags(ev);
-	e->len = ev->type == PPE_EV_RECV ? ev->len : 0;
+	e->len = came_from_peer(ev) ? ev->len : 0;
 	if (format == FI_CQ_FORMAT_MSG)
 		return (struct fi_cq_msg_entry *)buf + 1;
-	e->buf = NULL;
-	e->data = 0;
+	e->buf = buf_of(ev);
+	e->data = ev->flags & PPE_EVF_DATA ? ev->data : 0;
 	if (format == FI_CQ_FORMAT_DATA)
 		return (struct fi_cq_data_entry *)buf + 1;
-	e->tag = 0;
+	e->tag = ev->flags & PPE_EVF_TAGGED ? ev->tag : 0;
 	return e + 1;
+}
+
+static fi_addr_t source_of(const struct ppe_event *ev)
+{
+	return (ev->flags & PPE_EVF_SRC) && !(ev->src & PPE_SRC_UNKNOWN) ? ev->src
+									 : FI_ADDR_NOTAVAIL;
 }
 
 static int error_number(const struct ppe_event *ev)
 {
 	if (ev->flags & PPE_EVF_TRUNCATED)
 		return FI_ETRUNC;
-	return ev->status == -ENOKEY ? FI_ENOKEY : -ev->status;
+	if (!ev->status)
+		return FI_EADDRNOTAVAIL;
+	/* libfabric has a number of its own for the one, and none for the other */
+	return ev->status == -ENOKEY || ev->status == -EKEYREVOKED ? FI_ENOKEY : -ev->status;
 }
 
-/* Applications of before 1.5 have an entry that ends before err_data_size. */
-static void put_error(const struct ppe_event *ev, uint32_t api_version, struct fi_cq_err_entry *e)
+/* The address of a sender that has no number. Returns its length; 0: he has left. */
+static size_t stranger_address(struct eta_cq *cq, const struct ppe_event *ev)
 {
-	e->op_context = (void *)(uintptr_t)ev->user_tag;
+	struct ppe_dti *dti;
+
+	if (!is_stranger(ev))
+		return 0;
+	dti = ppe_dti_lookup(cq->domain->fabric->ual, ev->dti);
+	if (!dti || ppe_dti_source(dti, ev->src, &cq->stranger))
+		return 0;
+	return fab_addr_len(&cq->stranger);
+}
+
+/*
+ * Error data go into the caller's buffer, if he has one, else they stay here. Applications of before
+ * 1.5 have an entry that ends before err_data_size; it ends there for all with libfabric 1.17, and
+ * goes on with the source's address for those of 1.20.
+ */
+static void put_error_data(struct eta_cq *cq, const struct ppe_event *ev, struct fi_cq_err_entry *e)
+{
+	uint32_t version = cq->domain->fabric->fid.api_version;
+	size_t len = stranger_address(cq, ev);
+	fi_addr_t source = source_of(ev);
+
+	if (version >= FI_VERSION(1, 5) && e->err_data_size) {
+		if (len > e->err_data_size)
+			len = e->err_data_size;
+		if (len && e->err_data)
+			memcpy(e->err_data, &cq->stranger, len);
+	} else {
+		e->err_data = len ? &cq->stranger : NULL;
+	}
+	if (version >= FI_VERSION(1, 5))
+		e->err_data_size = len;
+	if (version >= FI_VERSION(1, 20))
+		memcpy(e + 1, &source, sizeof(source));
+}
+
+static void put_error(struct eta_cq *cq, const struct ppe_event *ev, struct fi_cq_err_entry *e)
+{
+	e->op_context = context_of(ev);
 	e->flags = entry_flags(ev);
-	e->len = ev->type == PPE_EV_RECV ? ev->len : 0;
-	e->buf = NULL;
-	e->data = 0;
-	e->tag = 0;
-	e->olen = ev->flags & PPE_EVF_TRUNCATED ? ev->data - ev->len : 0;
+	e->len = came_from_peer(ev) ? ev->len : 0;
+	e->buf = buf_of(ev);
+	e->data = ev->flags & PPE_EVF_DATA ? ev->data : 0;
+	e->tag = ev->flags & PPE_EVF_TAGGED ? ev->tag : 0;
+	e->olen = ev->flags & PPE_EVF_TRUNCATED ? ev->full_len - ev->len : 0;
 	e->err = error_number(ev);
 	e->prov_errno = e->err;
-	if (api_version < FI_VERSION(1, 5) || !e->err_data_size)
-		e->err_data = NULL;
-	/* else it is a caller's buffer, and stays his */
-	if (api_version >= FI_VERSION(1, 5))
-		e->err_data_size = 0;
+	put_error_data(cq, ev, e);
 }
 
 /* -------------------------------------------------------------------------------- reading */
@@ -111,7 +203,7 @@ static const struct ppe_event *front(struct eta_cq *cq)
 }
 
 /* Translates until @count are written, an error stands in front, or there are no more. */
-static ssize_t read_entries(struct eta_cq *cq, void *buf, size_t count)
+static ssize_t read_entries(struct eta_cq *cq, void *buf, size_t count, fi_addr_t *src)
 {
 	const struct ppe_event *ev = front(cq);
 	size_t n = 0;
@@ -124,16 +216,16 @@ static ssize_t read_entries(struct eta_cq *cq, void *buf, size_t count)
 				return n ? (ssize_t)n : got ? got : -FI_EAGAIN;
 			ev = front(cq);
 		}
-		for (; ev && !is_error(ev) && n < count; n++, cq->first++, ev = front(cq))
+		for (; ev && !is_error(ev) && n < count; cq->first++, ev = front(cq)) {
 			buf = put_entry(cq->format, buf, ev);
+			if (src)
+				src[n] = source_of(ev);
+			n++;
+		}
 		if (n == count)
 			return n;
-		if (!ev)
-			continue;
-		if (!is_lost_inject(ev))
+		if (ev)
 			return n ? (ssize_t)n : -FI_EAVAIL;
-		cq->first++;
-		ev = front(cq);
 	}
 }
 
@@ -147,7 +239,17 @@ static ssize_t read_nothing(struct eta_cq *cq)
 	return ppe_evq_count(cq->evq) ? 0 : -FI_EAGAIN;
 }
 
-static ssize_t cq_read(struct fid_cq *fid, void *buf, size_t count)
+bool eta_cq_ready(struct eta_cq *cq)
+{
+	ssize_t ret;
+
+	cq_lock(cq);
+	ret = read_nothing(cq);
+	cq_unlock(cq);
+	return ret != -FI_EAGAIN;
+}
+
+static ssize_t cq_readfrom(struct fid_cq *fid, void *buf, size_t count, fi_addr_t *src_addr)
 {
 	struct eta_cq *cq = cq_of(fid);
 	ssize_t ret;
@@ -155,24 +257,14 @@ static ssize_t cq_read(struct fid_cq *fid, void *buf, size_t count)
 	if (count && !buf)
 		return -FI_EINVAL;
 	cq_lock(cq);
-	ret = count ? read_entries(cq, buf, count) : read_nothing(cq);
+	ret = count ? read_entries(cq, buf, count, src_addr) : read_nothing(cq);
 	cq_unlock(cq);
 	return ret;
 }
 
-/* A connected endpoint has one peer, and no address vector that could name it. */
-static void no_sources(fi_addr_t *src_addr, ssize_t n)
+static ssize_t cq_read(struct fid_cq *fid, void *buf, size_t count)
 {
-	for (ssize_t i = 0; src_addr && i < n; i++)
-		src_addr[i] = FI_ADDR_NOTAVAIL;
-}
-
-static ssize_t cq_readfrom(struct fid_cq *fid, void *buf, size_t count, fi_addr_t *src_addr)
-{
-	ssize_t ret = cq_read(fid, buf, count);
-
-	no_sources(src_addr, ret);
-	return ret;
+	return cq_readfrom(fid, buf, count, NULL);
 }
 
 static ssize_t cq_readerr(struct fid_cq *fid, struct fi_cq_err_entry *buf, uint64_t flags)
@@ -185,10 +277,8 @@ static ssize_t cq_readerr(struct fid_cq *fid, struct fi_cq_err_entry *buf, uint6
 	cq_lock(cq);
 	if (!front(cq))
 		refill(cq, ETA_CQ_BATCH, true);
-	while (front(cq) && is_error(front(cq)) && is_lost_inject(front(cq)))
-		cq->first++;
 	if (front(cq) && is_error(front(cq))) {
-		put_error(front(cq), cq->domain->fabric->fid.api_version, buf);
+		put_error(cq, front(cq), buf);
 		cq->first += !(flags & FI_PEEK);
 		ret = 1;
 	}
@@ -235,7 +325,8 @@ static int wait_more(struct eta_cq *cq, int64_t left)
 	return ret == -ETIMEDOUT ? 0 : ret;
 }
 
-static ssize_t cq_sread(struct fid_cq *fid, void *buf, size_t count, const void *cond, int timeout)
+static ssize_t cq_sreadfrom(struct fid_cq *fid, void *buf, size_t count, fi_addr_t *src_addr,
+			    const void *cond, int timeout)
 {
 	struct eta_cq *cq = cq_of(fid);
 	int64_t deadline = eta_deadline(timeout);
@@ -246,7 +337,8 @@ static ssize_t cq_sread(struct fid_cq *fid, void *buf, size_t count, const void 
 		return -FI_ENOSYS;
 	for (;;) {
 		uint8_t *at = (uint8_t *)buf + n * entry_size(cq->format);
-		ssize_t ret = cq_read(fid, buf ? at : NULL, count - n);
+		ssize_t ret = cq_readfrom(fid, buf ? at : NULL, count - n,
+					  src_addr ? src_addr + n : NULL);
 
 		if (ret > 0)
 			n += ret;
@@ -259,13 +351,9 @@ static ssize_t cq_sread(struct fid_cq *fid, void *buf, size_t count, const void 
 	}
 }
 
-static ssize_t cq_sreadfrom(struct fid_cq *fid, void *buf, size_t count, fi_addr_t *src_addr,
-			    const void *cond, int timeout)
+static ssize_t cq_sread(struct fid_cq *fid, void *buf, size_t count, const void *cond, int timeout)
 {
-	ssize_t ret = cq_sread(fid, buf, count, cond, timeout);
-
-	no_sources(src_addr, ret);
-	return ret;
+	return cq_sreadfrom(fid, buf, count, NULL, cond, timeout);
 }
 
 static int cq_signal(struct fid_cq *fid)

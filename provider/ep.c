@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * ep.c - fid_ep of type FI_EP_MSG: bound, enabled, connected, closed. It is a message DTI from
- * fi_enable on; its posts are in msg.c.
+ * ep.c - fid_ep: an endpoint of type FI_EP_MSG or FI_EP_RDM, and its aliases. It is bound and enabled
+ * in ep_bind.c, named and connected in ep_cm.c; from fi_enable on it is a message DTI.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,229 +14,16 @@ static struct eta_ep *ep_of(struct fid *fid)
 	return eta_container(fid, struct eta_ep, fid.fid);
 }
 
-/* ------------------------------------------------------------------------------------ names */
+/* --------------------------------------------------------------------------- default flags */
 
-static int ep_setname(fid_t fid, void *addr, size_t addrlen)
+void eta_ep_choose_flags(struct eta_ep *ep)
 {
-	struct eta_ep *ep = ep_of(fid);
-
-	if (ep->dti)
-		return -FI_EOPBADSTATE;
-	return fab_addr_set(&ep->local, addr, addrlen) ? -FI_EINVAL : 0;
-}
-
-/* Before it is connected, the name that it was given; its port may be 0. */
-static int ep_getname(fid_t fid, void *addr, size_t *addrlen)
-{
-	struct eta_ep *ep = ep_of(fid);
-	union fab_addr local;
-
-	if (!addrlen)
-		return -FI_EINVAL;
-	if (!ep->dti || ppe_dti_local(ep->dti, &local))
-		local = ep->local;
-	return local.sa.sa_family ? eta_addr_give(&local, addr, addrlen) : -FI_EADDRNOTAVAIL;
-}
-
-static int ep_getpeer(struct fid_ep *fid, void *addr, size_t *addrlen)
-{
-	struct eta_ep *ep = eta_ep_of(fid);
-	union fab_addr peer;
-	int ret;
-
-	if (!addrlen)
-		return -FI_EINVAL;
-	ret = ep->dti ? ppe_dti_peer(ep->dti, &peer) : -FI_ENOTCONN;
-	return ret ? ret : eta_addr_give(&peer, addr, addrlen);
-}
-
-/* ---------------------------------------------------------------------------------- binding */
-
-static int bind_eq(struct eta_ep *ep, struct fid *bfid, uint64_t flags)
-{
-	struct eta_eq *eq = eta_container(bfid, struct eta_eq, fid.fid);
-
-	if (flags || ep->eq)
-		return -FI_EINVAL;
-	if (eq->fabric != ep->domain->fabric)
-		return -FI_EDOMAIN;
-	atomic_fetch_add(&eq->refs, 1);
-	ep->eq = eq;
-	return 0;
-}
-
-static int bind_cq(struct eta_ep *ep, struct fid *bfid, uint64_t flags)
-{
-	struct eta_cq *cq = eta_container(bfid, struct eta_cq, fid.fid);
-
-	if (flags & ~(FI_TRANSMIT | FI_RECV | FI_SELECTIVE_COMPLETION))
-		return -FI_EBADFLAGS;
-	if (!(flags & (FI_TRANSMIT | FI_RECV)) || ((flags & FI_TRANSMIT) && ep->tx_cq) ||
-	    ((flags & FI_RECV) && ep->rx_cq))
-		return -FI_EINVAL;
-	if (cq->domain != ep->domain)
-		return -FI_EDOMAIN;
-	if (flags & FI_TRANSMIT) {
-		atomic_fetch_add(&cq->refs, 1);
-		ep->tx_cq = cq;
-		ep->tx_selective = flags & FI_SELECTIVE_COMPLETION;
-	}
-	if (flags & FI_RECV) {
-		atomic_fetch_add(&cq->refs, 1);
-		ep->rx_cq = cq;
-		ep->rx_selective = flags & FI_SELECTIVE_COMPLETION;
-	}
-	return 0;
-}
-
-static int ep_bind(struct fid *fid, struct fid *bfid, uint64_t flags)
-{
-	struct eta_ep *ep = ep_of(fid);
-
-	if (!bfid)
-		return -FI_EINVAL;
-	if (ep->dti)
-		return -FI_EOPBADSTATE;
-	switch (bfid->fclass) {
-	case FI_CLASS_EQ:
-		return bind_eq(ep, bfid, flags);
-	case FI_CLASS_CQ:
-		return bind_cq(ep, bfid, flags);
-	default:
-		return -FI_EINVAL;
-	}
-}
-
-/* --------------------------------------------------------------------------------- enabling */
-
-/* What posts without flags of their own do, once and for all. */
-static void choose_post_flags(struct eta_ep *ep)
-{
-	bool tx = !ep->tx_selective || (ep->tx_op_flags & FI_COMPLETION);
-	bool rx = !ep->rx_selective || (ep->rx_op_flags & FI_COMPLETION);
-
-	ep->send_flags = tx ? 0 : PPE_POST_SILENT;
-	ep->recv_flags = rx ? 0 : PPE_POST_SILENT;
-}
-
-static int check_bound(const struct eta_ep *ep)
-{
-	if (!ep->eq)
-		return -FI_ENOEQ;
-	if (((ep->caps & FI_SEND) && !ep->tx_cq) || ((ep->caps & FI_RECV) && !ep->rx_cq) ||
-	    (!ep->tx_cq && !ep->rx_cq))
-		return -FI_ENOCQ;
-	return 0;
-}
-
-static int dti_create(struct eta_ep *ep, struct ppe_dti **dti)
-{
-	struct ppe_dti_attr attr = {
-		.service = PPE_MESSAGE,
-		.flags = ep->domain->lock_posts ? PPE_LOCKED : 0,
-		.sq_slots = ep->tx_size,
-		.rq_slots = ep->rx_size,
-		.tx_evq = ep->tx_cq ? ep->tx_cq->evq : ep->rx_cq->evq,
-		.rx_evq = ep->rx_cq ? ep->rx_cq->evq : ep->tx_cq->evq,
-		.cm_evq = ep->eq->evq,
-		.cookie = (uintptr_t)&ep->fid.fid,
-	};
-	int ret = ppe_dti_create(ep->domain->fabric->ual, &attr, dti);
-
-	/* an accepted connection has its address already */
-	if (ret || ep->connreq || !ep->local.sa.sa_family)
-		return ret;
-	ret = ppe_dti_bind(*dti, &ep->local.sa, fab_addr_len(&ep->local));
-	if (ret)
-		ppe_dti_destroy(*dti, true);
-	return ret;
-}
-
-static int ep_enable(struct eta_ep *ep)
-{
-	struct ppe_dti *dti;
-	int ret;
-
-	if (ep->dti)
-		return 0;
-	ret = check_bound(ep);
-	if (!ret)
-		ret = dti_create(ep, &dti);
-	if (ret) {
-		eta_warn(EP_CTRL, "cannot enable an endpoint: %s\n", fi_strerror(-ret));
-		return ret;
-	}
-	choose_post_flags(ep);
-	if (ppe_ual_placement(ep->domain->fabric->ual) == PPE_INLINE)
-		ep->push = ep->tx_cq ? ep->tx_cq->evq : ep->rx_cq->evq;
-	ep->region = ep->domain->all.region;
-	ep->ptag = ep->domain->all.ptag;
-	ep->fid.msg = eta_msg_ops;
-	ep->dti = dti;
-	return 0;
-}
-
-/* ------------------------------------------------------------------------------- connecting */
-
-static int ep_connect(struct fid_ep *fid, const void *addr, const void *param, size_t paramlen)
-{
-	struct eta_ep *ep = eta_ep_of(fid);
-	size_t timeout_s = eta_param_size("connect_timeout", 0, 0, 86400);
-	union fab_addr peer = ep->peer;
-	int ret = eta_cm_data_check(param, paramlen);
-
-	if (ret)
-		return ret;
-	if (addr ? eta_addr_take(addr, &peer) : !peer.sa.sa_family)
-		return -FI_EINVAL;
-	if (ep->connreq)
-		return -FI_EOPBADSTATE;
-	ret = ep_enable(ep);
-	if (ret)
-		return ret;
-	return ppe_dti_connect(ep->dti, &peer.sa, fab_addr_len(&peer),
-			       timeout_s * UINT64_C(1000000000), 0, param, paramlen);
-}
-
-static int ep_accept(struct fid_ep *fid, const void *param, size_t paramlen)
-{
-	struct eta_ep *ep = eta_ep_of(fid);
-	uint64_t request;
-	int ret = eta_cm_data_check(param, paramlen);
-
-	if (ret)
-		return ret;
-	if (!ep->connreq)
-		return -FI_EOPBADSTATE;
-	ret = ep_enable(ep);
-	if (ret)
-		return ret;
-	ret = eta_connreq_take(ep->domain->fabric, ep->connreq, &request);
-	if (ret)
-		return -FI_EOPBADSTATE;
-	return ppe_dti_accept_request(ep->dti, request, 0, param, paramlen);
-}
-
-static int ep_shutdown(struct fid_ep *fid, uint64_t flags)
-{
-	struct eta_ep *ep = eta_ep_of(fid);
-
-	if (flags)
-		return -FI_EBADFLAGS;
-	return ep->dti ? ppe_dti_disconnect(ep->dti) : -FI_ENOTCONN;
-}
-
-/* ------------------------------------------------------------------- control and options */
-
-static ssize_t ep_cancel(fid_t fid, void *context)
-{
-	struct eta_ep *ep = ep_of(fid);
-	int ret;
-
-	if (!ep->dti)
-		return -FI_EOPBADSTATE;
-	ret = ppe_dti_cancel(ep->dti, (uintptr_t)context, PPE_CANCEL_RECV | PPE_CANCEL_SEND);
-	return ret < 0 ? ret : 0;
+	ep->send_flags = eta_tx_flags(ep, ep->tx_op_flags);
+	ep->recv_flags = eta_rx_flags(ep, ep->rx_op_flags);
+	/* one buffer for many messages is for those without tags */
+	ep->trecv_flags = eta_rx_flags(ep, ep->rx_op_flags & ~FI_MULTI_RECV) | PPE_POST_TAGGED;
+	ep->tx_slow = ep->tx_op_flags & (FI_INJECT | FI_TRIGGER);
+	ep->rx_slow = ep->rx_op_flags & FI_TRIGGER;
 }
 
 /* FI_TRANSMIT or FI_RECV in the value says whose flags. */
@@ -261,30 +48,58 @@ static int set_op_flags(struct eta_ep *ep, uint64_t flags)
 	flags &= ~(FI_TRANSMIT | FI_RECV);
 	if (tx == rx)
 		return -FI_EINVAL;
-	if (flags & ~(tx ? ETA_TX_OP_FLAGS : ETA_RX_OP_FLAGS))
+	if (flags & ~((tx ? ETA_TX_OP_FLAGS : ETA_RX_OP_FLAGS) | FI_TRIGGER))
 		return -FI_EBADFLAGS;
 	if (tx)
 		ep->tx_op_flags = flags;
 	else
 		ep->rx_op_flags = flags;
-	choose_post_flags(ep);
+	eta_ep_choose_flags(ep);
 	return 0;
 }
 
-static int ep_control(struct fid *fid, int command, void *arg)
+int eta_ep_op_flags(struct eta_ep *ep, int command, uint64_t *flags)
+{
+	if (!flags)
+		return -FI_EINVAL;
+	return command == FI_GETOPSFLAG ? get_op_flags(ep, flags) : set_op_flags(ep, *flags);
+}
+
+/* --------------------------------------------------------------------------------- options */
+
+int eta_ep_getopt(fid_t fid, int level, int optname, void *optval, size_t *optlen)
+{
+	if (level == FI_OPT_ENDPOINT && optname == FI_OPT_MIN_MULTI_RECV)
+		return eta_cm_give_size(ep_of(fid)->multi_min, optval, optlen);
+	return eta_cm_getopt(fid, level, optname, optval, optlen);
+}
+
+int eta_ep_setopt(fid_t fid, int level, int optname, const void *optval, size_t optlen)
 {
 	struct eta_ep *ep = ep_of(fid);
 
-	switch (command) {
-	case FI_ENABLE:
-		return ep_enable(ep);
-	case FI_GETOPSFLAG:
-		return arg ? get_op_flags(ep, arg) : -FI_EINVAL;
-	case FI_SETOPSFLAG:
-		return arg ? set_op_flags(ep, *(uint64_t *)arg) : -FI_EINVAL;
-	default:
-		return -FI_ENOSYS;
-	}
+	if (level != FI_OPT_ENDPOINT || optname != FI_OPT_MIN_MULTI_RECV)
+		return eta_cm_setopt(fid, level, optname, optval, optlen);
+	if (!optval || optlen != sizeof(size_t))
+		return -FI_EINVAL;
+	memcpy(&ep->multi_min, optval, sizeof(size_t));
+	return ep->dti ? ppe_dti_set_multi_min(ep->dti, ep->multi_min) : 0;
+}
+
+/* --------------------------------------------------------------------------- small calls */
+
+ssize_t eta_ep_cancel(fid_t fid, void *context)
+{
+	struct eta_ep *ep = ep_of(fid);
+	int ret;
+
+	if (!ep->dti)
+		return -FI_EOPBADSTATE;
+	ret = ppe_dti_cancel(ep->dti, (uintptr_t)context, PPE_CANCEL_RECV | PPE_CANCEL_SEND);
+	/* what an endpoint has posted to its shared context */
+	if (ret == -ENOENT && ep->srx && ep->srx->dti)
+		ret = ppe_dti_cancel(ep->srx->dti, (uintptr_t)context, PPE_CANCEL_RECV);
+	return ret < 0 ? ret : 0;
 }
 
 /* In operations of one buffer; those of many, and injected ones, take up to four times as much. */
@@ -295,39 +110,125 @@ static ssize_t ep_tx_size_left(struct fid_ep *fid)
 	return ep->dti ? (ssize_t)ppe_dti_room(ep->dti, false) : -FI_EOPBADSTATE;
 }
 
-static ssize_t ep_rx_size_left(struct fid_ep *fid)
+ssize_t eta_ep_rx_size_left(struct fid_ep *fid)
 {
 	struct eta_ep *ep = eta_ep_of(fid);
 
 	return ep->dti ? (ssize_t)ppe_dti_room(ep->dti, true) : -FI_EOPBADSTATE;
 }
 
-/* --------------------------------------------------------------------------------- the object */
+/* --------------------------------------------------------------------------------- aliases */
 
-static void unbind_all(struct eta_ep *ep)
+/* The same DTI under another fid, with default flags of its own. */
+static int alias_open(struct eta_ep *parent, const struct fi_alias *want)
 {
-	if (ep->tx_cq)
-		atomic_fetch_sub(&ep->tx_cq->refs, 1);
-	if (ep->rx_cq)
-		atomic_fetch_sub(&ep->rx_cq->refs, 1);
+	struct eta_ep *a;
+	int ret;
+
+	if (!want || !want->fid)
+		return -FI_EINVAL;
+	a = malloc(sizeof(*a));
+	if (!a)
+		return -FI_ENOMEM;
+	memcpy(a, parent, sizeof(*a));
+	atomic_init(&a->refs, 0);
+	a->aliases = NULL;
+	a->parent = parent;
+	a->fid.fid.context = parent->fid.fid.context;
+	ret = want->flags & ~(FI_TRANSMIT | FI_RECV) ? set_op_flags(a, want->flags) : 0;
+	if (ret) {
+		free(a);
+		return ret;
+	}
+	a->aliases = parent->aliases;
+	parent->aliases = a;
+	atomic_fetch_add(&parent->refs, 1);
+	*want->fid = &a->fid.fid;
+	return 0;
+}
+
+static int alias_close(struct eta_ep *a)
+{
+	struct eta_ep **at = &a->parent->aliases;
+
+	while (*at != a)
+		at = &(*at)->aliases;
+	*at = a->aliases;
+	atomic_fetch_sub(&a->parent->refs, 1);
+	free(a);
+	return 0;
+}
+
+void eta_ep_begin(struct eta_ep *ep, struct ppe_dti *dti)
+{
+	for (struct eta_ep *a = ep; a; a = a->aliases) {
+		a->tx_selective = ep->tx_selective;
+		a->rx_selective = ep->rx_selective;
+		a->push = ep->push;
+		eta_ep_choose_flags(a);
+		a->dti = dti;
+	}
+}
+
+/* -------------------------------------------------------------------------------- control */
+
+static int ep_control(struct fid *fid, int command, void *arg)
+{
+	struct eta_ep *ep = ep_of(fid);
+
+	switch (command) {
+	case FI_ENABLE:
+		return eta_ep_enable(ep->parent ? ep->parent : ep);
+	case FI_GETOPSFLAG:
+	case FI_SETOPSFLAG:
+		return eta_ep_op_flags(ep, command, arg);
+	case FI_ALIAS:
+		return alias_open(ep->parent ? ep->parent : ep, arg);
+	default:
+		return -FI_ENOSYS;
+	}
+}
+
+/* ------------------------------------------------------------------------------ life and end */
+
+void eta_ep_init(struct eta_ep *ep, struct eta_domain *domain)
+{
+	ep->domain = domain;
+	/* no FI_MR_LOCAL: applications name their memory by address alone */
+	ep->region = domain->all.region;
+	ep->ptag = domain->all.ptag;
+	ep->multi_min = ETA_MULTI_MIN;
+}
+
+static void dti_end(struct eta_ep *ep)
+{
+	struct fid *fid = &ep->fid.fid;
+
 	if (ep->eq)
-		atomic_fetch_sub(&ep->eq->refs, 1);
+		eta_eq_forget(ep->eq, ep->dti, fid);
+	else
+		ppe_dti_destroy(ep->dti, true);
+	if (ep->tx_cq)
+		eta_cq_purge(ep->tx_cq, fid);
+	if (ep->rx_cq && ep->rx_cq != ep->tx_cq)
+		eta_cq_purge(ep->rx_cq, fid);
+	if (ep->srx && ep->srx->rx_cq && ep->srx->rx_cq != ep->rx_cq)
+		eta_cq_purge(ep->srx->rx_cq, fid);
 }
 
 static int ep_close(struct fid *fid)
 {
 	struct eta_ep *ep = ep_of(fid);
 
+	if (ep->parent)
+		return alias_close(ep);
+	if (atomic_load(&ep->refs))
+		return -FI_EBUSY;
 	if (ep->connreq)
 		eta_connreq_drop(ep->domain->fabric, ep->connreq);
-	if (ep->dti) {
-		eta_eq_forget(ep->eq, ep->dti, fid);
-		if (ep->tx_cq)
-			eta_cq_purge(ep->tx_cq, fid);
-		if (ep->rx_cq && ep->rx_cq != ep->tx_cq)
-			eta_cq_purge(ep->rx_cq, fid);
-	}
-	unbind_all(ep);
+	if (ep->dti)
+		dti_end(ep);
+	eta_ep_unbind_all(ep);
 	atomic_fetch_sub(&ep->domain->refs, 1);
 	free(ep);
 	return 0;
@@ -338,7 +239,7 @@ static ETA_OPS(fi_ops) ep_fid_ops = {
 		{
 			.size = sizeof(struct fi_ops),
 			.close = ep_close,
-			.bind = ep_bind,
+			.bind = eta_ep_bind,
 			.control = ep_control,
 			.ops_open = eta_no_ops_open,
 			.tostr = eta_no_tostr,
@@ -350,37 +251,27 @@ static ETA_OPS(fi_ops_ep) ep_ops = {
 	.ops =
 		{
 			.size = sizeof(struct fi_ops_ep),
-			.cancel = ep_cancel,
-			.getopt = eta_cm_getopt,
-			.setopt = eta_cm_setopt,
+			.cancel = eta_ep_cancel,
+			.getopt = eta_ep_getopt,
+			.setopt = eta_ep_setopt,
 			.tx_ctx = eta_no_tx_ctx,
 			.rx_ctx = eta_no_rx_ctx,
-			.rx_size_left = ep_rx_size_left,
+			.rx_size_left = eta_ep_rx_size_left,
 			.tx_size_left = ep_tx_size_left,
 		},
 };
 
-static ETA_OPS(fi_ops_cm) ep_cm_ops = {
-	.ops =
-		{
-			.size = sizeof(struct fi_ops_cm),
-			.setname = ep_setname,
-			.getname = ep_getname,
-			.getpeer = ep_getpeer,
-			.connect = ep_connect,
-			.listen = eta_no_listen,
-			.accept = ep_accept,
-			.reject = eta_no_reject,
-			.shutdown = ep_shutdown,
-			.join = eta_no_join,
-		},
-};
+static bool is_count(size_t contexts)
+{
+	return contexts <= 1 || contexts == FI_SHARED_CONTEXT;
+}
 
 static int check_info(const struct fi_info *info)
 {
-	if (!info || !info->ep_attr || info->ep_attr->type != FI_EP_MSG)
+	if (!info || !info->ep_attr ||
+	    (info->ep_attr->type != FI_EP_MSG && info->ep_attr->type != FI_EP_RDM))
 		return -FI_EINVAL;
-	if (info->ep_attr->tx_ctx_cnt > 1 || info->ep_attr->rx_ctx_cnt > 1)
+	if (!is_count(info->ep_attr->tx_ctx_cnt) || !is_count(info->ep_attr->rx_ctx_cnt))
 		return -FI_ENOSYS;
 	if ((info->tx_attr && info->tx_attr->size > ETA_QUEUE_MAX) ||
 	    (info->rx_attr && info->rx_attr->size > ETA_QUEUE_MAX))
@@ -391,7 +282,7 @@ static int check_info(const struct fi_info *info)
 /* A handle is a request that waits for its answer, or a passive endpoint; it may be stale. */
 static int take_handle(struct eta_ep *ep, const struct fid *handle)
 {
-	if (!handle)
+	if (!handle || ep->type != FI_EP_MSG)
 		return 0;
 	if (!eta_connreq_known(ep->domain->fabric, handle))
 		return eta_pep_address(ep->domain->fabric, handle, &ep->local);
@@ -408,15 +299,28 @@ static int take_addrs(struct eta_ep *ep, const struct fi_info *info)
 	return take_handle(ep, info->handle);
 }
 
-static void take_attrs(struct eta_ep *ep, const struct fi_info *info)
+/* Without any kind, messages; without any direction, both. */
+static void take_caps(struct eta_ep *ep, const struct fi_info *info)
 {
 	uint64_t tx = info->tx_attr ? info->tx_attr->caps : 0;
 	uint64_t rx = info->rx_attr ? info->rx_attr->caps : 0;
 
-	/* without any direction, both */
-	ep->caps = (info->caps | tx | rx) & (FI_SEND | FI_RECV);
-	if (!ep->caps)
-		ep->caps = FI_SEND | FI_RECV;
+	ep->caps = info->caps | tx | rx;
+	if (!(ep->caps & ETA_CAPS_KINDS))
+		ep->caps |= FI_MSG;
+	if (!(ep->caps & (FI_SEND | FI_RECV)))
+		ep->caps |= FI_SEND | FI_RECV;
+	if (ep->type != FI_EP_RDM)
+		return;
+	ep->peer_mask = UINT32_MAX;
+	ep->directed = ep->caps & FI_DIRECTED_RECV;
+	ep->source_err = ep->caps & FI_SOURCE_ERR;
+}
+
+static void take_attrs(struct eta_ep *ep, const struct fi_info *info)
+{
+	ep->shared_tx = info->ep_attr->tx_ctx_cnt == FI_SHARED_CONTEXT;
+	ep->shared_rx = info->ep_attr->rx_ctx_cnt == FI_SHARED_CONTEXT;
 	ep->tx_size =
 		info->tx_attr && info->tx_attr->size ? info->tx_attr->size : ETA_QUEUE_DEFAULT;
 	ep->rx_size =
@@ -425,10 +329,22 @@ static void take_attrs(struct eta_ep *ep, const struct fi_info *info)
 	ep->rx_op_flags = info->rx_attr ? info->rx_attr->op_flags & ETA_RX_OP_FLAGS : 0;
 }
 
+static void choose_ops(struct eta_ep *ep)
+{
+	ep->fid.fid.ops = ETA_OPS_PTR(fi_ops, ep_fid_ops);
+	ep->fid.ops = ETA_OPS_PTR(fi_ops_ep, ep_ops);
+	ep->fid.cm = ep->type == FI_EP_MSG ? eta_msg_cm_ops : eta_rdm_cm_ops;
+	ep->fid.msg = ep->caps & FI_MSG ? eta_msg_ops : eta_no_msg_ops;
+	ep->fid.tagged = ep->caps & FI_TAGGED ? eta_tagged_ops : eta_no_tagged_ops;
+	ep->fid.rma = ep->caps & FI_RMA ? eta_rma_ops : eta_no_rma_ops;
+	ep->fid.atomic = ep->caps & FI_ATOMIC ? eta_atomic_ops : eta_no_atomic_ops;
+	ep->fid.collective = eta_no_collective_ops;
+}
+
 int eta_ep_open(struct fid_domain *domain, struct fi_info *info, struct fid_ep **ep_fid,
 		void *context)
 {
-	struct eta_domain *d = eta_container(domain, struct eta_domain, fid);
+	struct eta_domain *d = eta_domain_of(domain);
 	int ret = check_info(info);
 	struct eta_ep *ep;
 
@@ -437,23 +353,21 @@ int eta_ep_open(struct fid_domain *domain, struct fi_info *info, struct fid_ep *
 	ep = calloc(1, sizeof(*ep));
 	if (!ep)
 		return -FI_ENOMEM;
-	ep->domain = d;
+	eta_ep_init(ep, d);
+	ep->type = info->ep_attr->type;
 	ret = take_addrs(ep, info);
+	if (!ret)
+		ret = eta_auth_take(&ep->auth, d->fabric->fid.api_version, info->ep_attr->auth_key,
+				    info->ep_attr->auth_key_size, &d->auth);
 	if (ret) {
 		free(ep);
 		return ret;
 	}
+	take_caps(ep, info);
 	take_attrs(ep, info);
+	choose_ops(ep);
 	ep->fid.fid.fclass = FI_CLASS_EP;
 	ep->fid.fid.context = context;
-	ep->fid.fid.ops = ETA_OPS_PTR(fi_ops, ep_fid_ops);
-	ep->fid.ops = ETA_OPS_PTR(fi_ops_ep, ep_ops);
-	ep->fid.cm = ETA_OPS_PTR(fi_ops_cm, ep_cm_ops);
-	ep->fid.msg = eta_msg_disabled_ops;
-	ep->fid.rma = eta_no_rma_ops;
-	ep->fid.tagged = eta_no_tagged_ops;
-	ep->fid.atomic = eta_no_atomic_ops;
-	ep->fid.collective = eta_no_collective_ops;
 	atomic_fetch_add(&d->refs, 1);
 	*ep_fid = &ep->fid;
 	return 0;

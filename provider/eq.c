@@ -330,6 +330,15 @@ static ssize_t eq_sread(struct fid_eq *fid, uint32_t *event, void *buf, size_t l
 
 /* -------------------------------------------------------------------------------- writing */
 
+static void append_and_wake(struct eta_eq *eq, struct eta_eq_event *e)
+{
+	pthread_mutex_lock(&eq->lock);
+	event_append(eq, e);
+	pthread_mutex_unlock(&eq->lock);
+	atomic_store(&eq->written, true);
+	ppe_evq_interrupt(eq->evq);
+}
+
 static ssize_t eq_write(struct fid_eq *fid, uint32_t event, const void *buf, size_t len,
 			uint64_t flags)
 {
@@ -343,12 +352,29 @@ static ssize_t eq_write(struct fid_eq *fid, uint32_t event, const void *buf, siz
 		return -FI_ENOMEM;
 	if (len)
 		memcpy(e->data, buf, len);
-	pthread_mutex_lock(&eq->lock);
-	event_append(eq, e);
-	pthread_mutex_unlock(&eq->lock);
-	atomic_store(&eq->written, true);
-	ppe_evq_interrupt(eq->evq);
+	append_and_wake(eq, e);
 	return len;
+}
+
+int eta_eq_tell(struct eta_eq *eq, struct fid *fid, void *context, uint64_t data, int err)
+{
+	struct fi_eq_entry entry = { .fid = fid, .context = context, .data = data };
+	struct eta_eq_event *e;
+
+	if (err) {
+		e = error_event(fid, err, NULL, 0);
+	} else {
+		e = event_create(FI_AV_COMPLETE, sizeof(entry));
+		if (e)
+			memcpy(e->data, &entry, sizeof(entry));
+	}
+	if (!e)
+		return -FI_ENOMEM;
+	e->is_told = !err;
+	e->err.context = context;
+	e->err.data = data;
+	append_and_wake(eq, e);
+	return 0;
 }
 
 static const char *eq_strerror(struct fid_eq *fid, int prov_errno, const void *err_data, char *buf,
@@ -360,6 +386,16 @@ static const char *eq_strerror(struct fid_eq *fid, int prov_errno, const void *e
 }
 
 /* ------------------------------------------------------------------------ waiting by others */
+
+bool eta_eq_ready(struct eta_eq *eq)
+{
+	bool ready;
+
+	pthread_mutex_lock(&eq->lock);
+	ready = event_head(eq) != NULL;
+	pthread_mutex_unlock(&eq->lock);
+	return ready;
+}
 
 int eta_eq_arm(struct eta_eq *eq)
 {
@@ -387,17 +423,28 @@ static int eq_control(struct fid *fid, int command, void *arg)
 
 /* ----------------------------------------------------------------------------- life and end */
 
+/* What it is about; NULL: the application's own business. */
+static const struct fid *event_fid(struct eta_eq_event *e)
+{
+	if (e->is_error)
+		return e->err.fid;
+	if (e->is_cm)
+		return event_cm(e)->fid;
+	return e->is_told ? ((const struct fi_eq_entry *)(const void *)e->data)->fid : NULL;
+}
+
 void eta_eq_forget(struct eta_eq *eq, struct ppe_dti *dti, const struct fid *fid)
 {
 	struct eta_eq_event **at = &eq->head;
 
 	pthread_mutex_lock(&eq->lock);
-	ppe_dti_destroy(dti, true);
+	if (dti)
+		ppe_dti_destroy(dti, true);
 	ppe_evq_purge(eq->evq, (uintptr_t)fid);
 	while (*at) {
 		struct eta_eq_event *e = *at;
 
-		if ((e->is_cm && event_cm(e)->fid == fid) || (e->is_error && e->err.fid == fid)) {
+		if (event_fid(e) == fid) {
 			event_unlink(eq, at);
 			event_discard(eq, e);
 		} else {

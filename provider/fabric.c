@@ -62,6 +62,8 @@ static int arm(struct fid *fid)
 		return eta_eq_arm(eta_container(fid, struct eta_eq, fid.fid));
 	case FI_CLASS_CQ:
 		return eta_cq_arm(eta_container(fid, struct eta_cq, fid.fid));
+	case FI_CLASS_CNTR:
+		return eta_cntr_arm(eta_container(fid, struct eta_cntr, fid.fid));
 	default:
 		return -FI_EINVAL;
 	}
@@ -120,6 +122,7 @@ static int engine_open(struct ppe_ual **ual)
 	struct ppe_ual_attr attr = {
 		.placement = eta_param_placement(),
 		.max_dtis = ETA_EP_CNT,
+		.max_evqs = ETA_EVQ_CNT,
 		.msg =
 			{
 				.fpdu_max = eta_param_size("fpdu_size", 0, 512, 65535),

@@ -8,6 +8,9 @@
  *	a source address	that address; the wildcard address stays what it is
  *	neither			each address of each interface, best first
  *
+ * Each is given once for datagram endpoints (FI_EP_RDM) and once for connected ones (FI_EP_MSG),
+ * as far as the hints allow.
+ *
  * What is returned, given back as hints, returns itself.
  */
 #include <stdlib.h>
@@ -24,6 +27,8 @@ struct query {
 	union fab_addr src, dest;
 	const char *domain, *fabric; /* names asked for; NULL: any */
 	const char *iface;           /* FI_ETA_IFACE */
+	enum fi_ep_type types[2];    /* that the hints allow */
+	unsigned ntypes;
 	struct eta_iface *ifaces;
 };
 
@@ -130,23 +135,39 @@ int eta_info_set_dest(struct fi_info *info, const union fab_addr *addr)
 	return info_set_addr(&info->dest_addr, &info->dest_addrlen, addr);
 }
 
-static int info_create(const struct query *q, const struct eta_iface *i, const union fab_addr *src,
-		       struct fi_info **out)
+static int info_fill(const struct query *q, enum fi_ep_type type, const struct eta_iface *i,
+		     const union fab_addr *src, struct fi_info *info)
 {
-	struct fi_info *info = fi_allocinfo();
+	int ret = eta_attr_fill(q->version, type, q->hints, info);
 
-	if (!info)
-		return -FI_ENOMEM;
-	eta_attr_fill(q->version, q->hints, info);
+	if (ret)
+		return ret;
 	info->addr_format = eta_addr_format(src);
 	info->domain_attr->name = strdup(i->name);
 	info->fabric_attr->name = strdup(i->net);
-	if (!info->domain_attr->name || !info->fabric_attr->name || eta_info_set_src(info, src) ||
-	    eta_info_set_dest(info, q->have_dest ? &q->dest : NULL)) {
-		fi_freeinfo(info);
+	if (!info->domain_attr->name || !info->fabric_attr->name)
 		return -FI_ENOMEM;
+	ret = eta_info_set_src(info, src);
+	return ret ? ret : eta_info_set_dest(info, q->have_dest ? &q->dest : NULL);
+}
+
+/* Appends what this address is good for to the list. */
+static int info_create(const struct query *q, const struct eta_iface *i, const union fab_addr *src,
+		       struct fi_info **list)
+{
+	while (*list)
+		list = &(*list)->next;
+	for (unsigned t = 0; t < q->ntypes; t++) {
+		int ret;
+
+		*list = fi_allocinfo();
+		if (!*list)
+			return -FI_ENOMEM;
+		ret = info_fill(q, q->types[t], i, src, *list);
+		if (ret)
+			return ret;
+		list = &(*list)->next;
 	}
-	*out = info;
 	return 0;
 }
 
@@ -230,20 +251,11 @@ static int answer_destination(const struct query *q, struct fi_info **info)
 
 static int answer_all(const struct query *q, struct fi_info **info)
 {
-	struct fi_info **tail = info;
-
 	for (const struct eta_iface *i = q->ifaces; i; i = i->next) {
-		int ret;
+		int ret = is_wanted(q, i, q->family) ? info_create(q, i, &i->addr, info) : 0;
 
-		if (!is_wanted(q, i, q->family))
-			continue;
-		ret = info_create(q, i, &i->addr, tail);
-		if (ret) {
-			fi_freeinfo(*info);
-			*info = NULL;
+		if (ret)
 			return ret;
-		}
-		tail = &(*tail)->next;
 	}
 	return *info ? 0 : no_interface();
 }
@@ -255,6 +267,16 @@ static int answer(const struct query *q, struct fi_info **info)
 	if (q->have_dest)
 		return answer_destination(q, info);
 	return answer_all(q, info);
+}
+
+static int choose_types(struct query *q)
+{
+	static const enum fi_ep_type types[] = { FI_EP_RDM, FI_EP_MSG };
+
+	for (unsigned i = 0; i < 2; i++)
+		if (!eta_attr_check(q->version, types[i], q->hints))
+			q->types[q->ntypes++] = types[i];
+	return q->ntypes ? 0 : -FI_ENODATA;
 }
 
 int eta_getinfo(uint32_t version, const char *node, const char *service, uint64_t flags,
@@ -270,14 +292,34 @@ int eta_getinfo(uint32_t version, const char *node, const char *service, uint64_
 	 */
 	if (flags & ETA_CORE_PROV_ONLY)
 		return -FI_ENODATA;
-	ret = eta_attr_check(version, hints);
-	if (ret)
-		return ret;
-	ret = query_init(&q, node, service, flags);
+	ret = choose_types(&q);
+	if (!ret)
+		ret = query_init(&q, node, service, flags);
 	if (!ret)
 		ret = answer(&q, &found);
 	eta_iface_free(q.ifaces);
-	if (!ret)
+	if (ret)
+		fi_freeinfo(found);
+	else
 		*info = found;
 	return ret;
+}
+
+int eta_info_own_address(int family, const char *iface, union fab_addr *addr)
+{
+	struct query q = { .domain = *iface ? iface : NULL, .iface = eta_param_string("iface") };
+	const struct eta_iface *i;
+	int ret = eta_iface_list(&q.ifaces);
+
+	if (ret)
+		return ret;
+	i = first_wanted(&q, family);
+	if (!i) {
+		q.domain = NULL;
+		i = first_wanted(&q, family);
+	}
+	if (i)
+		*addr = i->addr;
+	eta_iface_free(q.ifaces);
+	return i ? 0 : -FI_EADDRNOTAVAIL;
 }

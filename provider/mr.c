@@ -1,100 +1,86 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * mr.c - fid_mr: memory regions and their keys.
- *
- * Sends and receives need none, and ignore the descriptor of one. A region is what a peer may later
- * name by its key; so keys are unique within their domain, and fit the 32 bits of an STag.
+ * mr.c - fid_mr: memory that peers may name by a key. The keys are the engine's: its protection domain
+ * is the namespace. What an application does with its own memory needs no region, and ignores the
+ * descriptor of one.
  */
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "eta.h"
 #include "nosys.h"
 
 #define MR_ACCESS (FI_SEND | FI_RECV | FI_READ | FI_WRITE | FI_REMOTE_READ | FI_REMOTE_WRITE)
 
-/* ----------------------------------------------------------------------------------- keys */
-
-static struct eta_mr **bucket(struct eta_domain *d, uint64_t key)
-{
-	return &d->mrs[key % ETA_MR_BUCKETS];
-}
-
-static bool key_is_used(struct eta_domain *d, uint64_t key)
-{
-	const struct eta_mr *mr = *bucket(d, key);
-
-	while (mr && mr->fid.key != key)
-		mr = mr->next;
-	return mr;
-}
-
-/* A key that nobody can guess, for applications that leave the choice to the provider. */
-static int key_choose(struct eta_domain *d, uint64_t *key)
-{
-	uint32_t random;
-
-	do {
-		if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-			return -FI_EIO;
-	} while (key_is_used(d, random));
-	*key = random;
-	return 0;
-}
-
-static int key_enter_locked(struct eta_domain *d, struct eta_mr *mr, uint64_t requested)
-{
-	int ret = 0;
-
-	if (d->provider_keys)
-		ret = key_choose(d, &requested);
-	else if (requested > UINT32_MAX)
-		ret = -FI_EKEYREJECTED;
-	else if (key_is_used(d, requested))
-		ret = -FI_ENOKEY;
-	if (ret)
-		return ret;
-	mr->fid.key = requested;
-	mr->next = *bucket(d, requested);
-	*bucket(d, requested) = mr;
-	return 0;
-}
-
-static int key_enter(struct eta_domain *d, struct eta_mr *mr, uint64_t requested)
-{
-	int ret;
-
-	pthread_mutex_lock(&d->lock);
-	ret = key_enter_locked(d, mr, requested);
-	pthread_mutex_unlock(&d->lock);
-	if (ret)
-		eta_info(MR, "key 0x%llx: %s\n", (unsigned long long)requested, fi_strerror(-ret));
-	return ret;
-}
-
-static void key_leave(struct eta_domain *d, struct eta_mr *mr)
-{
-	struct eta_mr **at;
-
-	pthread_mutex_lock(&d->lock);
-	for (at = bucket(d, mr->fid.key); *at != mr; at = &(*at)->next)
-		;
-	*at = mr->next;
-	pthread_mutex_unlock(&d->lock);
-}
-
-/* -------------------------------------------------------------------------------- the object */
-
 static int mr_close(struct fid *fid)
 {
 	struct eta_mr *mr = eta_container(fid, struct eta_mr, fid.fid);
 	struct eta_domain *d = mr->domain;
 
-	key_leave(d, mr);
 	ppe_mr_deregister(d->fabric->ual, mr->ppe);
+	for (unsigned i = 0; i < 2; i++)
+		if (mr->cntrs[i])
+			atomic_fetch_sub(&mr->cntrs[i]->refs, 1);
 	atomic_fetch_sub(&d->refs, 1);
 	free(mr);
 	return 0;
+}
+
+/* ---------------------------------------------------------------------------------- binding */
+
+static int count(struct eta_mr *mr, unsigned which, unsigned access, struct eta_cntr *c)
+{
+	int ret;
+
+	if (mr->cntrs[which])
+		return -FI_EINVAL;
+	ret = ppe_mr_count(mr->domain->fabric->ual, mr->ppe, access, c->ppe);
+	if (ret)
+		return ret;
+	atomic_fetch_add(&c->refs, 1);
+	mr->cntrs[which] = c;
+	return 0;
+}
+
+static int bind_cntr(struct eta_mr *mr, struct fid *bfid, uint64_t flags)
+{
+	struct eta_cntr *c = eta_container(bfid, struct eta_cntr, fid.fid);
+	int ret = 0;
+
+	if (c->domain != mr->domain)
+		return -FI_EDOMAIN;
+	if (!flags || (flags & ~(FI_REMOTE_READ | FI_REMOTE_WRITE)))
+		return -FI_EBADFLAGS;
+	if (flags & FI_REMOTE_READ)
+		ret = count(mr, 0, PPE_ACCESS_REMOTE_READ, c);
+	if (!ret && (flags & FI_REMOTE_WRITE))
+		ret = count(mr, 1, PPE_ACCESS_REMOTE_WRITE, c);
+	return ret;
+}
+
+/* FI_MR_ENDPOINT is not required: all endpoints of a domain serve all of its regions. */
+static int mr_bind(struct fid *fid, struct fid *bfid, uint64_t flags)
+{
+	struct eta_mr *mr = eta_container(fid, struct eta_mr, fid.fid);
+
+	if (!bfid)
+		return -FI_EINVAL;
+	switch (bfid->fclass) {
+	case FI_CLASS_CNTR:
+		return bind_cntr(mr, bfid, flags);
+	case FI_CLASS_EP:
+		return eta_container(bfid, struct eta_ep, fid.fid)->domain == mr->domain
+			       ? 0
+			       : -FI_EDOMAIN;
+	default:
+		return -FI_EINVAL;
+	}
+}
+
+/* A region is enabled from the beginning; saying so again is no error. */
+static int mr_control(struct fid *fid, int command, void *arg)
+{
+	(void)fid, (void)arg;
+	return command == FI_ENABLE ? 0 : -FI_ENOSYS;
 }
 
 static ETA_OPS(fi_ops) mr_fid_ops = {
@@ -102,13 +88,15 @@ static ETA_OPS(fi_ops) mr_fid_ops = {
 		{
 			.size = sizeof(struct fi_ops),
 			.close = mr_close,
-			.bind = eta_no_bind,
-			.control = eta_no_control,
+			.bind = mr_bind,
+			.control = mr_control,
 			.ops_open = eta_no_ops_open,
 			.tostr = eta_no_tostr,
 			.ops_set = eta_no_ops_set,
 		},
 };
+
+/* ------------------------------------------------------------------------------ registering */
 
 static unsigned ppe_access(uint64_t access)
 {
@@ -118,6 +106,35 @@ static unsigned ppe_access(uint64_t access)
 	       (access & FI_REMOTE_WRITE ? PPE_ACCESS_REMOTE_WRITE : 0);
 }
 
+static int enter(struct eta_domain *d, const struct fi_mr_attr *attr, struct eta_mr *mr)
+{
+	struct eta_auth auth = { 0 };
+	struct ppe_mr_attr a = {
+		.pd = d->pd,
+		.iov = attr->mr_iov,
+		.niov = attr->iov_count,
+		.access = ppe_access(attr->access),
+		.offset = d->virtual_addresses ? (uintptr_t)attr->mr_iov->iov_base : 0,
+		.choose_key = d->provider_keys,
+		.key = attr->requested_key,
+	};
+	uint32_t key;
+	int ret = eta_auth_take(&auth, d->fabric->fid.api_version, attr->auth_key,
+				attr->auth_key_size, &d->auth);
+
+	if (ret)
+		return ret;
+	if (!d->provider_keys && attr->requested_key > UINT32_MAX)
+		return -FI_EKEYREJECTED;
+	a.auth = auth.len ? auth.key : NULL;
+	a.auth_len = auth.len;
+	ret = ppe_mr_register_remote(d->fabric->ual, &a, &mr->ppe, &key);
+	if (ret)
+		return ret == -ENOKEY ? -FI_ENOKEY : ret;
+	mr->fid.key = key;
+	return 0;
+}
+
 static int mr_register(struct eta_domain *d, const struct fi_mr_attr *attr, struct fid_mr **out)
 {
 	struct eta_mr *mr = calloc(1, sizeof(*mr));
@@ -125,13 +142,13 @@ static int mr_register(struct eta_domain *d, const struct fi_mr_attr *attr, stru
 
 	if (!mr)
 		return -FI_ENOMEM;
-	ret = ppe_mr_register(d->fabric->ual, attr->mr_iov->iov_base, attr->mr_iov->iov_len,
-			      ppe_access(attr->access), &mr->ppe);
-	if (ret)
-		goto free_mr;
-	ret = key_enter(d, mr, attr->requested_key);
-	if (ret)
-		goto deregister;
+	ret = enter(d, attr, mr);
+	if (ret) {
+		eta_info(MR, "key 0x%llx: %s\n", (unsigned long long)attr->requested_key,
+			 fi_strerror(-ret));
+		free(mr);
+		return ret;
+	}
 	mr->domain = d;
 	mr->fid.fid.fclass = FI_CLASS_MR;
 	mr->fid.fid.context = attr->context;
@@ -140,11 +157,6 @@ static int mr_register(struct eta_domain *d, const struct fi_mr_attr *attr, stru
 	atomic_fetch_add(&d->refs, 1);
 	*out = &mr->fid;
 	return 0;
-deregister:
-	ppe_mr_deregister(d->fabric->ual, mr->ppe);
-free_mr:
-	free(mr);
-	return ret;
 }
 
 /* A flag that is not understood may mean that attr is to be read in another way. */
@@ -153,10 +165,10 @@ static int mr_reg_checked(struct fid *fid, const struct fi_mr_attr *attr, uint64
 {
 	if (!fid || fid->fclass != FI_CLASS_DOMAIN || !mr)
 		return -FI_EINVAL;
-	if (flags)
+	if (flags & ~FI_RMA_EVENT)
 		return -FI_EBADFLAGS;
-	if (!attr->mr_iov || attr->iov_count != 1 || attr->offset || !attr->access ||
-	    (attr->access & ~MR_ACCESS))
+	if (!attr->mr_iov || !attr->iov_count || attr->iov_count > PPE_MR_IOV_MAX || attr->offset ||
+	    !attr->access || (attr->access & ~MR_ACCESS))
 		return -FI_EINVAL;
 	return mr_register(eta_container(fid, struct eta_domain, fid.fid), attr, mr);
 }
@@ -164,22 +176,18 @@ static int mr_reg_checked(struct fid *fid, const struct fi_mr_attr *attr, uint64
 static int mr_regattr(struct fid *fid, const struct fi_mr_attr *attr, uint64_t flags,
 		      struct fid_mr **mr)
 {
-	if (!fid || fid->fclass != FI_CLASS_DOMAIN || !attr)
-		return -FI_EINVAL;
-	if (attr->auth_key_size &&
-	    eta_container(fid, struct eta_domain, fid.fid)->fabric->fid.api_version >=
-		    FI_VERSION(1, 5))
+	if (!attr)
 		return -FI_EINVAL;
 	return mr_reg_checked(fid, attr, flags, mr);
 }
 
-static int mr_regv(struct fid *fid, const struct iovec *iov, size_t count, uint64_t access,
+static int mr_regv(struct fid *fid, const struct iovec *iov, size_t count_iov, uint64_t access,
 		   uint64_t offset, uint64_t requested_key, uint64_t flags, struct fid_mr **mr,
 		   void *context)
 {
 	struct fi_mr_attr attr = {
 		.mr_iov = iov,
-		.iov_count = count,
+		.iov_count = count_iov,
 		.access = access,
 		.offset = offset,
 		.requested_key = requested_key,

@@ -54,52 +54,10 @@ int eta_no_domain2(struct fid_fabric *fabric, struct fi_info *info, struct fid_d
 
 /* domain */
 
-int eta_no_av_open(struct fid_domain *domain, struct fi_av_attr *attr, struct fid_av **av,
-		   void *context)
-{
-	(void)domain, (void)attr, (void)av, (void)context;
-	return -FI_ENOSYS;
-}
-
 int eta_no_scalable_ep(struct fid_domain *domain, struct fi_info *info, struct fid_ep **sep,
 		       void *context)
 {
 	(void)domain, (void)info, (void)sep, (void)context;
-	return -FI_ENOSYS;
-}
-
-int eta_no_cntr_open(struct fid_domain *domain, struct fi_cntr_attr *attr, struct fid_cntr **cntr,
-		     void *context)
-{
-	(void)domain, (void)attr, (void)cntr, (void)context;
-	return -FI_ENOSYS;
-}
-
-int eta_no_poll_open(struct fid_domain *domain, struct fi_poll_attr *attr,
-		     struct fid_poll **pollset)
-{
-	(void)domain, (void)attr, (void)pollset;
-	return -FI_ENOSYS;
-}
-
-int eta_no_stx_ctx(struct fid_domain *domain, struct fi_tx_attr *attr, struct fid_stx **stx,
-		   void *context)
-{
-	(void)domain, (void)attr, (void)stx, (void)context;
-	return -FI_ENOSYS;
-}
-
-int eta_no_srx_ctx(struct fid_domain *domain, struct fi_rx_attr *attr, struct fid_ep **rx_ep,
-		   void *context)
-{
-	(void)domain, (void)attr, (void)rx_ep, (void)context;
-	return -FI_ENOSYS;
-}
-
-int eta_no_query_atomic(struct fid_domain *domain, enum fi_datatype datatype, enum fi_op op,
-			struct fi_atomic_attr *attr, uint64_t flags)
-{
-	(void)domain, (void)datatype, (void)op, (void)attr, (void)flags;
 	return -FI_ENOSYS;
 }
 
@@ -114,6 +72,15 @@ int eta_no_endpoint2(struct fid_domain *domain, struct fi_info *info, struct fid
 		     uint64_t flags, void *context)
 {
 	(void)domain, (void)info, (void)ep, (void)flags, (void)context;
+	return -FI_ENOSYS;
+}
+
+/* address vectors */
+
+int eta_no_av_set(struct fid_av *av, struct fi_av_set_attr *attr, struct fid_av_set **av_set,
+		  void *context)
+{
+	(void)av, (void)attr, (void)av_set, (void)context;
 	return -FI_ENOSYS;
 }
 
@@ -145,7 +112,31 @@ ssize_t eta_no_size_left(struct fid_ep *ep)
 	return -FI_ENOSYS;
 }
 
+int eta_no_getopt(fid_t fid, int level, int optname, void *optval, size_t *optlen)
+{
+	(void)fid, (void)level, (void)optname, (void)optval, (void)optlen;
+	return -FI_ENOPROTOOPT;
+}
+
+int eta_no_setopt(fid_t fid, int level, int optname, const void *optval, size_t optlen)
+{
+	(void)fid, (void)level, (void)optname, (void)optval, (void)optlen;
+	return -FI_ENOPROTOOPT;
+}
+
 /* connection management */
+
+static int eta_no_setname(fid_t fid, void *addr, size_t addrlen)
+{
+	(void)fid, (void)addr, (void)addrlen;
+	return -FI_ENOSYS;
+}
+
+static int eta_no_getname(fid_t fid, void *addr, size_t *addrlen)
+{
+	(void)fid, (void)addr, (void)addrlen;
+	return -FI_ENOSYS;
+}
 
 int eta_no_getpeer(struct fid_ep *ep, void *addr, size_t *addrlen)
 {
@@ -190,7 +181,70 @@ int eta_no_join(struct fid_ep *ep, const void *addr, uint64_t flags, struct fid_
 	return -FI_ENOSYS;
 }
 
-/* messages with CQ data */
+static ETA_OPS(fi_ops_cm) cm_ops = {
+	.ops =
+		{
+			.size = sizeof(struct fi_ops_cm),
+			.setname = eta_no_setname,
+			.getname = eta_no_getname,
+			.getpeer = eta_no_getpeer,
+			.connect = eta_no_connect,
+			.listen = eta_no_listen,
+			.accept = eta_no_accept,
+			.reject = eta_no_reject,
+			.shutdown = eta_no_shutdown,
+			.join = eta_no_join,
+		},
+};
+struct fi_ops_cm *const eta_no_cm_ops = ETA_OPS_PTR(fi_ops_cm, cm_ops);
+
+/* messages */
+
+static ssize_t eta_no_msg_recv(struct fid_ep *ep, void *buf, size_t len, void *desc,
+			       fi_addr_t src_addr, void *context)
+{
+	(void)ep, (void)buf, (void)len, (void)desc, (void)src_addr, (void)context;
+	return -FI_ENOSYS;
+}
+
+static ssize_t eta_no_msg_recvv(struct fid_ep *ep, const struct iovec *iov, void **desc,
+				size_t count, fi_addr_t src_addr, void *context)
+{
+	(void)ep, (void)iov, (void)desc, (void)count, (void)src_addr, (void)context;
+	return -FI_ENOSYS;
+}
+
+static ssize_t eta_no_msg_recvmsg(struct fid_ep *ep, const struct fi_msg *msg, uint64_t flags)
+{
+	(void)ep, (void)msg, (void)flags;
+	return -FI_ENOSYS;
+}
+
+ssize_t eta_no_msg_send(struct fid_ep *ep, const void *buf, size_t len, void *desc,
+			fi_addr_t dest_addr, void *context)
+{
+	(void)ep, (void)buf, (void)len, (void)desc, (void)dest_addr, (void)context;
+	return -FI_ENOSYS;
+}
+
+ssize_t eta_no_msg_sendv(struct fid_ep *ep, const struct iovec *iov, void **desc, size_t count,
+			 fi_addr_t dest_addr, void *context)
+{
+	(void)ep, (void)iov, (void)desc, (void)count, (void)dest_addr, (void)context;
+	return -FI_ENOSYS;
+}
+
+ssize_t eta_no_msg_sendmsg(struct fid_ep *ep, const struct fi_msg *msg, uint64_t flags)
+{
+	(void)ep, (void)msg, (void)flags;
+	return -FI_ENOSYS;
+}
+
+ssize_t eta_no_msg_inject(struct fid_ep *ep, const void *buf, size_t len, fi_addr_t dest_addr)
+{
+	(void)ep, (void)buf, (void)len, (void)dest_addr;
+	return -FI_ENOSYS;
+}
 
 ssize_t eta_no_msg_senddata(struct fid_ep *ep, const void *buf, size_t len, void *desc,
 			    uint64_t data, fi_addr_t dest_addr, void *context)
@@ -205,6 +259,23 @@ ssize_t eta_no_msg_injectdata(struct fid_ep *ep, const void *buf, size_t len, ui
 	(void)ep, (void)buf, (void)len, (void)data, (void)dest_addr;
 	return -FI_ENOSYS;
 }
+
+static ETA_OPS(fi_ops_msg) msg_ops = {
+	.ops =
+		{
+			.size = sizeof(struct fi_ops_msg),
+			.recv = eta_no_msg_recv,
+			.recvv = eta_no_msg_recvv,
+			.recvmsg = eta_no_msg_recvmsg,
+			.send = eta_no_msg_send,
+			.sendv = eta_no_msg_sendv,
+			.sendmsg = eta_no_msg_sendmsg,
+			.inject = eta_no_msg_inject,
+			.senddata = eta_no_msg_senddata,
+			.injectdata = eta_no_msg_injectdata,
+		},
+};
+struct fi_ops_msg *const eta_no_msg_ops = ETA_OPS_PTR(fi_ops_msg, msg_ops);
 
 /* remote memory access */
 
@@ -320,45 +391,43 @@ static ssize_t eta_no_tagged_recvmsg(struct fid_ep *ep, const struct fi_msg_tagg
 	return -FI_ENOSYS;
 }
 
-static ssize_t eta_no_tagged_send(struct fid_ep *ep, const void *buf, size_t len, void *desc,
-				  fi_addr_t dest_addr, uint64_t tag, void *context)
+ssize_t eta_no_tagged_send(struct fid_ep *ep, const void *buf, size_t len, void *desc,
+			   fi_addr_t dest_addr, uint64_t tag, void *context)
 {
 	(void)ep, (void)buf, (void)len, (void)desc, (void)dest_addr, (void)tag, (void)context;
 	return -FI_ENOSYS;
 }
 
-static ssize_t eta_no_tagged_sendv(struct fid_ep *ep, const struct iovec *iov, void **desc,
-				   size_t count, fi_addr_t dest_addr, uint64_t tag, void *context)
+ssize_t eta_no_tagged_sendv(struct fid_ep *ep, const struct iovec *iov, void **desc, size_t count,
+			    fi_addr_t dest_addr, uint64_t tag, void *context)
 {
 	(void)ep, (void)iov, (void)desc, (void)count, (void)dest_addr, (void)tag, (void)context;
 	return -FI_ENOSYS;
 }
 
-static ssize_t eta_no_tagged_sendmsg(struct fid_ep *ep, const struct fi_msg_tagged *msg,
-				     uint64_t flags)
+ssize_t eta_no_tagged_sendmsg(struct fid_ep *ep, const struct fi_msg_tagged *msg, uint64_t flags)
 {
 	(void)ep, (void)msg, (void)flags;
 	return -FI_ENOSYS;
 }
 
-static ssize_t eta_no_tagged_inject(struct fid_ep *ep, const void *buf, size_t len,
-				    fi_addr_t dest_addr, uint64_t tag)
+ssize_t eta_no_tagged_inject(struct fid_ep *ep, const void *buf, size_t len, fi_addr_t dest_addr,
+			     uint64_t tag)
 {
 	(void)ep, (void)buf, (void)len, (void)dest_addr, (void)tag;
 	return -FI_ENOSYS;
 }
 
-static ssize_t eta_no_tagged_senddata(struct fid_ep *ep, const void *buf, size_t len, void *desc,
-				      uint64_t data, fi_addr_t dest_addr, uint64_t tag,
-				      void *context)
+ssize_t eta_no_tagged_senddata(struct fid_ep *ep, const void *buf, size_t len, void *desc,
+			       uint64_t data, fi_addr_t dest_addr, uint64_t tag, void *context)
 {
 	(void)ep, (void)buf, (void)len, (void)desc, (void)data, (void)dest_addr, (void)tag,
 		(void)context;
 	return -FI_ENOSYS;
 }
 
-static ssize_t eta_no_tagged_injectdata(struct fid_ep *ep, const void *buf, size_t len,
-					uint64_t data, fi_addr_t dest_addr, uint64_t tag)
+ssize_t eta_no_tagged_injectdata(struct fid_ep *ep, const void *buf, size_t len, uint64_t data,
+				 fi_addr_t dest_addr, uint64_t tag)
 {
 	(void)ep, (void)buf, (void)len, (void)data, (void)dest_addr, (void)tag;
 	return -FI_ENOSYS;

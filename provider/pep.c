@@ -42,13 +42,6 @@ static int pep_getname(fid_t fid, void *addr, size_t *addrlen)
 
 /* -------------------------------------------------------------------------------- listening */
 
-static int dti_listen(struct eta_pep *pep, struct ppe_dti *dti)
-{
-	int ret = ppe_dti_bind(dti, &pep->addr.sa, fab_addr_len(&pep->addr));
-
-	return ret ? ret : ppe_dti_listen(dti, pep->backlog);
-}
-
 static int pep_listen(struct fid_pep *fid)
 {
 	struct eta_pep *pep = pep_of(&fid->fid);
@@ -65,7 +58,7 @@ static int pep_listen(struct fid_pep *fid)
 	ret = ppe_dti_create(pep->fabric->ual, &attr, &dti);
 	if (ret)
 		return ret;
-	ret = dti_listen(pep, dti);
+	ret = eta_cm_listen(dti, &pep->addr, pep->backlog);
 	if (ret) {
 		eta_warn(EP_CTRL, "cannot listen on %s: %s\n", fab_addr_str(&pep->addr, text),
 			 fi_strerror(-ret));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* prov.c - the door: what libfabric finds when it has loaded this file, and the parameters. */
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "eta.h"
@@ -30,6 +31,16 @@ static const struct {
 	{ "rx_size", FI_PARAM_SIZE_T, "Default size of a receive queue (default: 256)" },
 	{ "connect_timeout", FI_PARAM_SIZE_T,
 	  "Seconds until an attempt to connect is given up; 0: the kernel's own limit (default: 0)" },
+	{ "peer_timeout", FI_PARAM_SIZE_T,
+	  "Milliseconds of silence after which a peer counts as dead; 0: never (default: 60000)" },
+	{ "port_range", FI_PARAM_STRING,
+	  "Ports, low-high, for listening where the application leaves the choice (default: the "
+	  "kernel's choice)" },
+	{ "mr_prov_key", FI_PARAM_BOOL,
+	  "Random memory keys, instead of those that applications ask for (default: no)" },
+	{ "prov_name", FI_PARAM_STRING,
+	  "Another name to appear under, for applications that know providers by name (default: "
+	  "eta). Parameters keep their names" },
 	{ "handshake_timeout", FI_PARAM_SIZE_T,
 	  "Milliseconds that a peer may take to say that it speaks iWARP (default: 10000)" },
 	{ "fpdu_size", FI_PARAM_SIZE_T,
@@ -69,6 +80,24 @@ bool eta_param_bool(const char *name, bool def)
 const char *eta_param_placement(void)
 {
 	return eta_param_string("placement");
+}
+
+bool eta_param_port_range(uint16_t *low, uint16_t *high)
+{
+	const char *text = eta_param_string("port_range");
+	unsigned from, to;
+	char rest;
+
+	if (!text)
+		return false;
+	if (sscanf(text, "%u-%u%c", &from, &to, &rest) != 2 || !from || from > to ||
+	    to > UINT16_MAX) {
+		eta_warn(CORE, "parameter port_range: \"%s\" is not low-high\n", text);
+		return false;
+	}
+	*low = from;
+	*high = to;
+	return true;
 }
 
 /* ------------------------------------------------------------------ small things for queues */
@@ -124,6 +153,17 @@ int64_t eta_time_left(int64_t deadline)
 
 /* --------------------------------------------------------------------------------- loading */
 
+/* Parameters stay those of "eta": libfabric made up their variables' names when they were defined. */
+static void choose_name(void)
+{
+	const char *name = eta_param_string("prov_name");
+
+	if (name)
+		name = strdup(name);
+	if (name)
+		eta_prov.name = name;
+}
+
 /*
  * libfabric passes over providers that are older than the interface an application asks for, so a
  * fixed version would hide this one from applications of the other generation.
@@ -135,5 +175,6 @@ FI_EXT_INI
 	eta_prov.fi_version = version < ETA_API_MAX ? version : ETA_API_MAX;
 	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++)
 		fi_param_define(&eta_prov, params[i].name, params[i].type, "%s", params[i].help);
+	choose_name();
 	return &eta_prov;
 }

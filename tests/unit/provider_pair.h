@@ -19,15 +19,19 @@
 #include <cmocka.h>
 
 #include <rdma/fabric.h>
+#include <rdma/fi_atomic.h>
 #include <rdma/fi_cm.h>
 #include <rdma/fi_domain.h>
 #include <rdma/fi_endpoint.h>
 #include <rdma/fi_eq.h>
 #include <rdma/fi_errno.h>
+#include <rdma/fi_rma.h>
+#include <rdma/fi_tagged.h>
+#include <rdma/fi_trigger.h>
 
 #define API FI_VERSION(1, 17)
 #define WAIT_MS 20000
-#define CM_DATA_MAX 196
+#define CM_DATA_MAX 176
 
 #define ok(call) assert_int_equal((call), 0)
 #define fails(call, err) assert_int_equal((call), -(err))
@@ -40,8 +44,9 @@ struct options {
 	uint64_t tx_op_flags;
 	enum fi_threading threading;
 	size_t cq_size, tx_size, rx_size;
-	int one_cq; /* for both directions */
-	int family; /* AF_INET6; else IPv4 */
+	int one_cq;    /* for both directions */
+	int family;    /* AF_INET6; else IPv4 */
+	uint64_t caps; /* 0: FI_MSG */
 };
 
 struct side {
@@ -97,6 +102,8 @@ static inline struct fi_info *info_get(const struct options *opt)
 	hints->tx_attr->size = opt->tx_size;
 	hints->rx_attr->size = opt->rx_size;
 	hints->tx_attr->op_flags = opt->tx_op_flags;
+	if (opt->caps)
+		hints->caps = opt->caps;
 	ok(fi_getinfo(API, NULL, NULL, 0, hints, &info));
 	fi_freeinfo(hints);
 	return info;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * test_provider.c - the provider by libfabric's calls: what fi_getinfo answers, set-up of objects and
- * of connections, and bad arguments. Data transfer is in test_provider_msg.c.
+ * of connections, and bad arguments. Data transfer is in test_provider_msg.c and
+ * test_provider_rdm.c.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -52,18 +53,32 @@ HINT(want_both_comm, h->caps |= FI_LOCAL_COMM | FI_REMOTE_COMM)
 HINT(want_no_caps, h->caps = 0)
 HINT(want_tx_caps_of_rx, h->tx_attr->caps = FI_MSG | FI_SEND | FI_RECV)
 HINT(want_tx_rma, h->tx_attr->caps = FI_RMA)
+HINT(want_rdm_source, h->ep_attr->type = FI_EP_RDM; h->caps |= FI_SOURCE | FI_DIRECTED_RECV)
+HINT(want_rdm_strict, h->ep_attr->type = FI_EP_RDM; h->tx_attr->comp_order = FI_ORDER_STRICT)
+HINT(want_strict, h->tx_attr->comp_order = FI_ORDER_STRICT)
+HINT(want_rma_strict, h->caps = FI_RMA; h->tx_attr->comp_order = FI_ORDER_STRICT)
+HINT(want_everything, h->caps = FI_MSG | FI_TAGGED | FI_RMA | FI_ATOMIC | FI_MULTI_RECV |
+				FI_RMA_EVENT | FI_TRIGGER | FI_FENCE)
+HINT(want_named_rx, h->caps |= FI_NAMED_RX_CTX)
 HINT(want_delivery, h->tx_attr->op_flags = FI_DELIVERY_COMPLETE)
 HINT(want_transmit, h->tx_attr->op_flags = FI_TRANSMIT_COMPLETE)
 HINT(want_sas, h->tx_attr->msg_order = FI_ORDER_SAS)
 HINT(want_raw, h->tx_attr->msg_order = FI_ORDER_RAW)
+HINT(want_war, h->tx_attr->msg_order = FI_ORDER_WAR)
+HINT(want_sar, h->rx_attr->msg_order = FI_ORDER_SAR)
+HINT(want_raw_size, h->ep_attr->max_order_raw_size = ((size_t)1 << 30) + 1)
+HINT(want_war_size, h->ep_attr->max_order_war_size = 1)
+HINT(want_commit, h->tx_attr->op_flags = FI_COMMIT_COMPLETE)
 HINT(want_inject, h->tx_attr->inject_size = 128)
 HINT(want_big_inject, h->tx_attr->inject_size = 129)
 HINT(want_big_tx, h->tx_attr->size = 65537)
 HINT(want_tx, h->tx_attr->size = 65536)
 HINT(want_iov, h->tx_attr->iov_limit = 4)
 HINT(want_big_iov, h->rx_attr->iov_limit = 9)
-HINT(want_rma_iov, h->tx_attr->rma_iov_limit = 1)
+HINT(want_rma_iov, h->tx_attr->rma_iov_limit = 4)
+HINT(want_big_rma_iov, h->tx_attr->rma_iov_limit = 5)
 HINT(want_buffered, h->rx_attr->total_buffered_recv = 1)
+HINT(want_big_buffered, h->rx_attr->total_buffered_recv = SIZE_MAX)
 HINT(want_big_rx, h->rx_attr->size = 1 << 20)
 HINT(want_multi_recv, h->rx_attr->op_flags = FI_MULTI_RECV)
 HINT(want_iwarp, h->ep_attr->protocol = FI_PROTO_IWARP)
@@ -74,7 +89,11 @@ HINT(want_4_gib, h->ep_attr->max_msg_size = (size_t)1 << 32)
 HINT(want_1_gib, h->ep_attr->max_msg_size = (size_t)1 << 30)
 HINT(want_stx, h->ep_attr->tx_ctx_cnt = FI_SHARED_CONTEXT)
 HINT(want_srx, h->ep_attr->rx_ctx_cnt = FI_SHARED_CONTEXT)
+HINT(want_two_tx, h->ep_attr->tx_ctx_cnt = 2)
+HINT(want_iwarp_rdm, h->ep_attr->type = FI_EP_UNSPEC; h->ep_attr->protocol = FI_PROTO_IWARP_RDM)
 HINT(want_ep_auth, h->ep_attr->auth_key_size = 8)
+HINT(want_long_auth, h->ep_attr->auth_key_size = 65)
+HINT(want_long_domain_auth, h->domain_attr->auth_key_size = 65)
 HINT(want_thread_bad, h->domain_attr->threading = 99)
 HINT(want_thread_domain, h->domain_attr->threading = FI_THREAD_DOMAIN)
 HINT(want_auto, h->domain_attr->control_progress = FI_PROGRESS_AUTO)
@@ -83,9 +102,12 @@ HINT(want_unified, h->domain_attr->control_progress = 3)
 HINT(want_progress_bad, h->domain_attr->data_progress = 4)
 HINT(want_rm_bad, h->domain_attr->resource_mgmt = 3)
 HINT(want_av_map, h->domain_attr->av_type = FI_AV_MAP)
-HINT(want_cq_data, h->domain_attr->cq_data_size = 4)
+HINT(want_cq_data, h->domain_attr->cq_data_size = 8)
+HINT(want_big_cq_data, h->domain_attr->cq_data_size = 9)
 HINT(want_counters, h->domain_attr->cntr_cnt = 1)
-HINT(want_mr_iov, h->domain_attr->mr_iov_limit = 2)
+HINT(want_many_counters, h->domain_attr->cntr_cnt = 1001)
+HINT(want_mr_iov, h->domain_attr->mr_iov_limit = 8)
+HINT(want_big_mr_iov, h->domain_attr->mr_iov_limit = 9)
 HINT(want_err_data, h->domain_attr->max_err_data = 4096)
 HINT(want_mr_all, h->domain_attr->mr_mode = ~3)
 HINT(want_mr_mixed, h->domain_attr->mr_mode = 1 | FI_MR_LOCAL)
@@ -121,42 +143,59 @@ static void test_hints(void **state)
 #change, change, API, -FI_ENODATA                                                  \
 	}
 		YES(NULL),
-		NO(want_rdm),
+		YES(want_rdm),
 		NO(want_dgram),
 		YES(want_any_type),
-		NO(want_tagged),
-		NO(want_rma),
-		NO(want_atomic),
+		YES(want_tagged),
+		YES(want_rma),
+		YES(want_atomic),
 		NO(want_hmem),
 		NO(want_source),
+		YES(want_rdm_source),
+		NO(want_rdm_strict),
+		YES(want_strict),
+		NO(want_rma_strict),
+		YES(want_everything),
+		NO(want_named_rx),
 		YES(want_send_only),
 		YES(want_both_comm),
 		YES(want_no_caps),
 		YES(want_tx_caps_of_rx),
-		NO(want_tx_rma),
-		NO(want_delivery),
+		YES(want_tx_rma),
+		YES(want_delivery),
+		NO(want_commit),
 		YES(want_transmit),
 		YES(want_sas),
-		NO(want_raw),
+		YES(want_raw),
+		NO(want_war),
+		NO(want_sar),
+		NO(want_raw_size),
+		NO(want_war_size),
 		YES(want_inject),
 		NO(want_big_inject),
 		NO(want_big_tx),
 		YES(want_tx),
 		YES(want_iov),
 		NO(want_big_iov),
-		NO(want_rma_iov),
-		NO(want_buffered),
+		YES(want_rma_iov),
+		NO(want_big_rma_iov),
+		YES(want_buffered),
+		NO(want_big_buffered),
 		NO(want_big_rx),
-		NO(want_multi_recv),
+		YES(want_multi_recv),
 		YES(want_iwarp),
 		NO(want_tcp_proto),
 		YES(want_version_1),
 		NO(want_version_2),
 		NO(want_4_gib),
 		YES(want_1_gib),
-		NO(want_stx),
-		NO(want_srx),
-		NO(want_ep_auth),
+		YES(want_stx),
+		YES(want_srx),
+		NO(want_two_tx),
+		YES(want_iwarp_rdm),
+		YES(want_ep_auth),
+		NO(want_long_auth),
+		NO(want_long_domain_auth),
 		NO(want_thread_bad),
 		YES(want_thread_domain),
 		YES(want_auto),
@@ -165,9 +204,12 @@ static void test_hints(void **state)
 		NO(want_progress_bad),
 		NO(want_rm_bad),
 		YES(want_av_map),
-		NO(want_cq_data),
-		NO(want_counters),
-		NO(want_mr_iov),
+		YES(want_cq_data),
+		NO(want_big_cq_data),
+		YES(want_counters),
+		NO(want_many_counters),
+		YES(want_mr_iov),
+		NO(want_big_mr_iov),
 		NO(want_err_data),
 		YES(want_mr_all),
 		NO(want_mr_mixed),
@@ -182,7 +224,8 @@ static void test_hints(void **state)
 		NO(want_other_fabric),
 		YES(want_lo_fabric),
 		NO(other_domain),
-		{ "counters of 1.4", want_counters, FI_VERSION(1, 4), 0 },
+		{ "counters of 1.4", want_many_counters, FI_VERSION(1, 4), 0 },
+		{ "keys of 1.4", want_long_auth, FI_VERSION(1, 4), 0 },
 		{ "mode bits of 1.4", want_mr_old_bits, FI_VERSION(1, 4), -FI_ENODATA },
 		{ "basic of 1.4", want_mr_basic, FI_VERSION(1, 4), 0 },
 	};
@@ -209,7 +252,7 @@ static void test_no_echo(void **state)
 	assert_int_equal(info->domain_attr->mr_mode, 0);
 	fi_freeinfo(info);
 	ok(ask(API, want_av_map, &info));
-	assert_int_equal(info->domain_attr->av_type, FI_AV_UNSPEC);
+	assert_int_equal(info->domain_attr->av_type, FI_AV_MAP);
 	fi_freeinfo(info);
 	/* as fabtests wants it: who offers to make progress is taken at his word */
 	ok(ask(API, want_manual, &info));
@@ -256,7 +299,15 @@ static void test_attributes(void **state)
 	assert_int_equal(info->rx_attr->size, 256);
 	assert_true(info->tx_attr->inject_size >= 64);
 	assert_true(info->tx_attr->iov_limit >= 4);
-	assert_int_equal(info->domain_attr->cq_data_size, 0);
+	assert_int_equal(info->domain_attr->cq_data_size, 8);
+	assert_int_equal(info->domain_attr->mr_key_size, 4);
+	assert_int_equal(info->domain_attr->mr_mode, 0);
+	assert_int_equal(info->domain_attr->auth_key_size, 64);
+	assert_int_equal(info->ep_attr->auth_key_size, 0);
+	assert_int_equal(info->ep_attr->max_order_war_size, 0);
+	assert_int_equal(info->ep_attr->tx_ctx_cnt, 1);
+	assert_true(info->domain_attr->max_ep_stx_ctx > 0);
+	assert_true(info->domain_attr->max_ep_srx_ctx > 0);
 	assert_int_equal(info->domain_attr->threading, FI_THREAD_SAFE);
 	assert_int_equal(info->domain_attr->data_progress, FI_PROGRESS_AUTO);
 	assert_string_equal(info->domain_attr->name, "lo");
@@ -265,6 +316,23 @@ static void test_attributes(void **state)
 
 	ok(ask(API, want_tx, &info));
 	assert_int_equal(info->tx_attr->size, 65536);
+	fi_freeinfo(info);
+	ok(ask(API, want_stx, &info));
+	assert_int_equal(info->ep_attr->tx_ctx_cnt, FI_SHARED_CONTEXT);
+	fi_freeinfo(info);
+	ok(ask(API, want_rdm_source, &info));
+	assert_int_equal(info->ep_attr->type, FI_EP_RDM);
+	assert_int_equal(info->ep_attr->protocol, FI_PROTO_IWARP_RDM);
+	assert_int_equal(info->caps & (FI_SOURCE | FI_DIRECTED_RECV | FI_SOURCE_ERR | FI_RMA),
+			 FI_SOURCE | FI_DIRECTED_RECV);
+	fi_freeinfo(info);
+	ok(ask(API, want_any_type, &info));
+	assert_int_equal(info->ep_attr->type, FI_EP_RDM);
+	assert_int_equal(info->next->ep_attr->type, FI_EP_MSG);
+	fi_freeinfo(info);
+	ok(ask(API, want_rma, &info));
+	assert_int_equal(info->caps & (FI_READ | FI_WRITE | FI_REMOTE_READ | FI_REMOTE_WRITE),
+			 FI_READ | FI_WRITE | FI_REMOTE_READ | FI_REMOTE_WRITE);
 	fi_freeinfo(info);
 	ok(ask(API, want_send_only, &info));
 	assert_int_equal(info->caps & (FI_SEND | FI_RECV), FI_SEND);
@@ -882,7 +950,7 @@ static void test_memory_regions(void **state)
 {
 	struct options opt = { 0 };
 	struct side s = { .info = info_get(&opt) };
-	static uint8_t buf[8192];
+	static uint8_t buf[8192], auth[65];
 	struct iovec iov[2] = { { buf, 100 }, { buf + 200, 100 } };
 	struct fi_mr_attr attr = {
 		.mr_iov = iov, .iov_count = 1, .access = FI_SEND, .requested_key = 7
@@ -910,15 +978,23 @@ static void test_memory_regions(void **state)
 	fails(fi_mr_reg(s.domain, buf, 10, 1ULL << 40, 0, 1, 0, &a, NULL), FI_EINVAL);
 	fails(fi_mr_reg(s.domain, buf, 10, FI_SEND, 8, 1, 0, &a, NULL), FI_EINVAL);
 	fails(fi_mr_reg(s.domain, buf, 10, FI_SEND, 0, 1, 1ULL << 40, &a, NULL), FI_EBADFLAGS);
-	fails(fi_mr_regv(s.domain, iov, 2, FI_SEND, 0, 1, 0, &a, NULL), FI_EINVAL);
-	ok(fi_mr_regv(s.domain, iov, 1, FI_SEND, 0, 1, 0, &a, NULL));
+	fails(fi_mr_regv(s.domain, iov, 0, FI_SEND, 0, 1, 0, &a, NULL), FI_EINVAL);
+	fails(fi_mr_regv(s.domain, iov, 9, FI_SEND, 0, 1, 0, &a, NULL), FI_EINVAL);
+	ok(fi_mr_regv(s.domain, iov, 2, FI_SEND, 0, 1, 0, &a, NULL));
 	ok(fi_close(&a->fid));
-	fails(fi_mr_regattr(s.domain, &attr, FI_RMA_EVENT, &a), FI_EBADFLAGS);
-	ok(fi_mr_regattr(s.domain, &attr, 0, &a));
+	fails(fi_mr_regattr(s.domain, &attr, FI_RMA_EVENT | 1ULL << 40, &a), FI_EBADFLAGS);
+	ok(fi_mr_regattr(s.domain, &attr, FI_RMA_EVENT, &a));
 	assert_int_equal(fi_mr_key(a), 7);
-	fails(fi_mr_bind(a, &s.eq->fid, 0), FI_ENOSYS);
+	fails(fi_mr_bind(a, &s.eq->fid, 0), FI_EINVAL);
+	fails(fi_mr_refresh(a, iov, 1, 0), FI_ENOSYS);
+	ok(fi_mr_enable(a));
 	ok(fi_close(&a->fid));
 	attr.auth_key_size = 4;
+	fails(fi_mr_regattr(s.domain, &attr, 0, &a), FI_EINVAL);
+	attr.auth_key = auth;
+	ok(fi_mr_regattr(s.domain, &attr, 0, &a));
+	ok(fi_close(&a->fid));
+	attr.auth_key_size = sizeof(auth);
 	fails(fi_mr_regattr(s.domain, &attr, 0, &a), FI_EINVAL);
 	side_close(&s);
 }
@@ -1011,10 +1087,11 @@ static void test_open_bad_arguments(void **state)
 	fails(fi_endpoint(s.domain, bad, &ep, NULL), FI_EINVAL);
 	bad->handle = NULL;
 	bad->ep_attr->type = FI_EP_RDM;
-	fails(fi_endpoint(s.domain, bad, &ep, NULL), FI_EINVAL);
 	fails(fi_passive_ep(s.fabric, bad, &pep, NULL), FI_EINVAL);
+	bad->ep_attr->type = FI_EP_DGRAM;
+	fails(fi_endpoint(s.domain, bad, &ep, NULL), FI_EINVAL);
 	bad->ep_attr->type = FI_EP_MSG;
-	bad->ep_attr->rx_ctx_cnt = FI_SHARED_CONTEXT;
+	bad->ep_attr->rx_ctx_cnt = 2;
 	fails(fi_endpoint(s.domain, bad, &ep, NULL), FI_ENOSYS);
 	bad->ep_attr->rx_ctx_cnt = 1;
 	bad->src_addrlen = 3;
@@ -1029,27 +1106,27 @@ static void test_not_offered(void **state)
 {
 	struct options opt = { 0 };
 	struct side s = { .info = info_get(&opt) };
-	struct fi_av_attr av_attr = { 0 };
-	struct fi_cntr_attr cntr_attr = { 0 };
-	struct fi_poll_attr poll_attr = { 0 };
-	struct fid_stx *stx;
+	struct fi_av_attr av_attr = { .name = "shared" };
+	struct fi_wait_attr wait_attr = { 0 };
+	struct fid_wait *wait;
 	struct fid_av *av;
-	struct fid_cntr *cntr;
-	struct fid_poll *pollset;
 	struct fid_ep *ep;
+	char byte = 0;
 	void *ops;
 
 	(void)state;
 	fabric_open(&s, &opt);
 	ok(fi_domain(s.fabric, s.info, &s.domain, NULL));
 	fails(fi_av_open(s.domain, &av_attr, &av, NULL), FI_ENOSYS);
-	fails(fi_cntr_open(s.domain, &cntr_attr, &cntr, NULL), FI_ENOSYS);
-	fails(s.domain->ops->poll_open(s.domain, &poll_attr, &pollset), FI_ENOSYS);
-	fails(fi_stx_context(s.domain, s.info->tx_attr, &stx, NULL), FI_ENOSYS);
-	fails(fi_srx_context(s.domain, s.info->rx_attr, &ep, NULL), FI_ENOSYS);
+	fails(fi_wait_open(s.fabric, &wait_attr, &wait), FI_ENOSYS);
 	fails(fi_scalable_ep(s.domain, s.info, &ep, NULL), FI_ENOSYS);
 	fails(fi_open_ops(&s.domain->fid, "anything", 0, &ops, NULL), FI_ENOSYS);
 	fails(fi_domain_bind(s.domain, &s.eq->fid, 0), FI_ENOSYS);
+	/* kinds of operations that were not asked for */
+	ok(fi_endpoint(s.domain, s.info, &s.ep, NULL));
+	fails(fi_tsend(s.ep, &byte, 1, NULL, 0, 0, NULL), FI_ENOSYS);
+	fails(fi_write(s.ep, &byte, 1, NULL, 0, 0, 0, NULL), FI_ENOSYS);
+	fails(fi_inject_atomic(s.ep, &byte, 1, 0, 0, 0, FI_INT8, FI_SUM), FI_ENOSYS);
 	side_close(&s);
 }
 
@@ -1132,6 +1209,10 @@ static void test_default_op_flags(void **state)
 	flags = FI_TRANSMIT | FI_RECV;
 	fails(fi_control(ep, FI_SETOPSFLAG, &flags), FI_EINVAL);
 	flags = FI_TRANSMIT | FI_DELIVERY_COMPLETE;
+	ok(fi_control(ep, FI_SETOPSFLAG, &flags));
+	flags = FI_TRANSMIT | FI_COMMIT_COMPLETE;
+	fails(fi_control(ep, FI_SETOPSFLAG, &flags), FI_EBADFLAGS);
+	flags = FI_RECV | FI_DELIVERY_COMPLETE;
 	fails(fi_control(ep, FI_SETOPSFLAG, &flags), FI_EBADFLAGS);
 	fails(fi_control(ep, FI_GETOPSFLAG, NULL), FI_EINVAL);
 	fails(fi_control(ep, 12345, &flags), FI_ENOSYS);

@@ -197,11 +197,12 @@ static void test_gather_and_scatter(void **state)
 	fails(fi_sendv(p->client.ep, NULL, NULL, 1, 0, NULL), FI_EINVAL);
 	fails(fi_sendmsg(p->client.ep, NULL, 0), FI_EINVAL);
 	fails(fi_recvmsg(p->client.ep, NULL, 0), FI_EINVAL);
-	fails(fi_sendmsg(p->client.ep, &msg, FI_REMOTE_CQ_DATA), FI_EBADFLAGS);
-	fails(fi_sendmsg(p->client.ep, &msg, FI_DELIVERY_COMPLETE), FI_EBADFLAGS);
-	fails(fi_recvmsg(p->client.ep, &msg, FI_MULTI_RECV), FI_EBADFLAGS);
-	fails(fi_senddata(p->client.ep, tx_buf, 1, NULL, 7, 0, NULL), FI_ENOSYS);
-	fails(fi_injectdata(p->client.ep, tx_buf, 1, 7, 0), FI_ENOSYS);
+	fails(fi_sendmsg(p->client.ep, &msg, FI_COMMIT_COMPLETE), FI_EBADFLAGS);
+	fails(fi_sendmsg(p->client.ep, &msg, FI_PEEK), FI_EBADFLAGS);
+	fails(fi_recvmsg(p->client.ep, &msg, FI_DELIVERY_COMPLETE), FI_EBADFLAGS);
+	fails(fi_recvmsg(p->client.ep, &msg, FI_DISCARD), FI_EINVAL);
+	fails(fi_recvmsg(p->client.ep, &msg, FI_MULTI_RECV | FI_PEEK), FI_EINVAL);
+	fails(fi_injectdata(p->client.ep, tx_buf, 129, 7, 0), FI_EMSGSIZE);
 	fails(fi_send(p->client.ep, tx_buf, ((size_t)1 << 30) + 1, NULL, 0, NULL), FI_EMSGSIZE);
 	tx[0].iov_len = SIZE_MAX;
 	fails(fi_sendv(p->client.ep, tx, NULL, 2, 0, NULL), FI_EMSGSIZE);
