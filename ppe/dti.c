@@ -515,7 +515,7 @@ static void close_connection(struct ppe_dti *d)
 			f->stream->unlisten(d->listener);
 		else
 			f->msg->unlisten(d->mlistener);
-	} else if (d->conn) {
+	} else if (d->conn && d->service == PPE_STREAM) {
 		f->stream->conn_close(d->conn, false);
 	}
 	d->conn = NULL;

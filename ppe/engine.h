@@ -279,7 +279,6 @@ struct ppe_dti {
 	union {
 		struct fab_conn *conn;
 		struct fab_listener *listener;
-		struct fab_msg_conn *mconn;
 		struct fab_msg_listener *mlistener;
 	};
 

@@ -170,9 +170,8 @@ void link_fail(struct msg_link *l, int error)
 	link_drop(l, error, false);
 	if (!for_sending || d->m->closing)
 		return;
-	if (msg_is_rdm(d))
-		peer_fail(peer, error);
-	else if (was_open)
+	peer_fail(peer, error);
+	if (!msg_is_rdm(d) && was_open)
 		message_closed(d, error);
 }
 
@@ -186,6 +185,7 @@ void link_closed(struct msg_link *l, int err)
 		if (d->error)
 			err = d->error;
 		link_drop(l, err ? err : -ESHUTDOWN, false);
+		peer_fail(d->m->peer, err ? err : -ESHUTDOWN);
 		message_closed(d, err);
 		return;
 	}

@@ -78,7 +78,7 @@ static void rx_event(struct ppe_dti *d, struct ppe_event *ev, bool silent)
 	ev->dti = d->handle;
 	if (d->m->no_rx_events)
 		return;
-	if (silent) {
+	if (silent || (d->pending & PEND_DISCARD)) {
 		evq_unreserve(d->rx_evq);
 		count(d->ual, silent, 1);
 	} else {
@@ -190,6 +190,28 @@ static bool recv_release(struct msg_rxq *q, struct ppe_dti *d, struct msg_recv *
 	return true;
 }
 
+static int recv_memory_gone(struct ppe_ual *ual, const struct msg_recv *r)
+{
+	int err = 0;
+	void *p;
+
+	for (unsigned i = 0; i < r->nsge && !err; i++)
+		err = mr_check(&ual->mrs, r->sge[i].region, r->sge[i].ptag, r->sge[i].addr,
+			       r->sge[i].len, PPE_ACCESS_LOCAL_WRITE, &p);
+	return err;
+}
+
+/* A receive that can take no message. Its slot is reserved. */
+static void recv_refuse(struct ppe_dti *d, struct msg_recv *r, int err)
+{
+	if (!r->busy) {
+		recv_over(d, r, PPE_EV_RECV, wr_reject(d->ual, err));
+		return;
+	}
+	r->over = true;
+	rx_unreserve(d);
+}
+
 /* The oldest receive that fits, with its slot. -EAGAIN: there is one, and no slot. */
 static int match_posted(struct msg_rxq *q, struct ppe_dti *d, struct msg_peer *peer, bool tagged,
 			uint64_t tag, uint32_t len, struct msg_recv **out)
@@ -198,6 +220,7 @@ static int match_posted(struct msg_rxq *q, struct ppe_dti *d, struct msg_peer *p
 
 	for (node = head->next; node != head; node = next) {
 		struct msg_recv *r = list_entry(node, struct msg_recv, link);
+		int err;
 
 		next = node->next;
 		if (!recv_fits(r, peer, tag))
@@ -210,7 +233,12 @@ static int match_posted(struct msg_rxq *q, struct ppe_dti *d, struct msg_peer *p
 		if (!rx_reserve(d))
 			return -EAGAIN;
 		*out = r;
-		return 0;
+		err = recv_memory_gone(d->ual, r);
+		if (!err)
+			return 0;
+		/* it fails alone: the message looks for another */
+		recv_unlink(q, r);
+		recv_refuse(d, r, err);
 	}
 	return -ENOENT;
 }
@@ -482,12 +510,6 @@ static int recv_parse(struct msg_rxq *q, const union ppe_slot *s, unsigned slots
 	return total == s->wr.length ? 0 : -EBADMSG;
 }
 
-/* A descriptor that cannot be a receive. Its slot is reserved. */
-static void recv_refuse(struct msg_rxq *q, struct msg_recv *r, int err)
-{
-	recv_over(q->owner, r, PPE_EV_RECV, wr_reject(q->owner->ual, err));
-}
-
 static bool fill_one(struct msg_rxq *q, const union ppe_slot *s, unsigned slots)
 {
 	struct ppe_ual *ual = q->owner->ual;
@@ -511,7 +533,7 @@ static bool fill_one(struct msg_rxq *q, const union ppe_slot *s, unsigned slots)
 	}
 	queue_release(dti_rq(q->owner), slots);
 	if (err) {
-		recv_refuse(q, r, err);
+		recv_refuse(q->owner, r, err);
 		return true;
 	}
 	if (!cntr)

@@ -97,6 +97,10 @@ static void op_event(struct msg_op *op, int status)
 
 	if (!op->event)
 		return;
+	if (d->pending & PEND_DISCARD) {
+		evq_unreserve(d->tx_evq);
+		return;
+	}
 	if (status ? !(op->flags & PPE_POST_INJECT) : !(op->wr_flags & PPE_WR_SILENT)) {
 		evq_post(d->tx_evq, &ev);
 		return;
@@ -293,8 +297,11 @@ static void op_begin(struct msg_op *op)
 	struct ppe_cntr *c;
 	int err = op_check(op);
 
-	if (err) {
-		op_end(op, wr_reject(op->d->ual, err));
+	/* it fails in its turn, behind those that were posted before */
+	if (err)
+		op->status = wr_reject(op->d->ual, err);
+	if (err == -EBADMSG) {
+		op_end(op, err);
 		return;
 	}
 	if (!(op->flags & PPE_POST_TRIGGER)) {
@@ -619,9 +626,11 @@ struct wire_msg *op_next(struct msg_link *l, struct msg_peer *peer)
 	while (!list_empty(&peer->waiting)) {
 		struct msg_op *op = list_entry(peer->waiting.next, struct msg_op, link);
 		struct wire_msg *w;
-		int err = may_not(l, op);
+		int err = op->status && !op->l ? op->status : may_not(l, op);
 
 		if (err) {
+			if (!list_empty(&l->out))
+				return NULL;
 			op_end(op, err);
 			continue;
 		}

@@ -509,7 +509,7 @@ static bool msg_piece(struct fab_msg_conn *c)
 	left = len - c->in_off;
 	if (c->piece && left > c->piece)
 		left = c->piece;
-	piece = (struct fab_place){ c->in_off, left, c->in_off + left == len };
+	piece = (struct fab_place){ c->in_off, left, c->in_off + left == len, false };
 	c->rx_want = false;
 	n = c->ops->rx_place(c->user, &piece, iov, READ_ENTRIES);
 	if (c->dead || n == -EAGAIN)
@@ -594,6 +594,9 @@ static void msg_transmit(struct fab_msg_conn *c)
 	c->ops->tx_done(c->user, done, partial);
 }
 
+/* Peers that are no etas: what this stub has is all that those get. */
+static const struct fab_msg_peer stranger = { .ord = 16, .ird = 16 };
+
 static void msg_progress(struct fab_msg_conn *c)
 {
 	if (c->listener) {
@@ -606,7 +609,7 @@ static void msg_progress(struct fab_msg_conn *c)
 				l->ops->withdrawn(l->user, c);
 		} else if (!c->asked) {
 			c->asked = true;
-			l->ops->request(l->user, c, &peer, c->pdata, c->pdata_len);
+			l->ops->request(l->user, c, &peer, &stranger, c->pdata, c->pdata_len);
 		}
 		return;
 	}
@@ -616,7 +619,7 @@ static void msg_progress(struct fab_msg_conn *c)
 		c->connecting = false;
 		if (err)
 			c->dead = true;
-		c->ops->connected(c->user, err, c->pdata, c->pdata_len);
+		c->ops->connected(c->user, err, err ? NULL : &stranger, c->pdata, c->pdata_len);
 		return;
 	}
 	msg_receive(c, 64);
@@ -1020,12 +1023,13 @@ static void stub_msg_unlisten(struct fab_msg_listener *l)
 }
 
 static int stub_msg_connect(struct fab_msg *m, const struct fab_connect_attr *attr,
-			    const void *pdata, size_t len, const struct fab_msg_user *ops,
-			    void *user, struct fab_msg_conn **out)
+			    const struct fab_hello *hello, const void *pdata, size_t len,
+			    const struct fab_msg_user *ops, void *user, struct fab_msg_conn **out)
 {
 	struct fab_msg_conn *c;
 
 	(void)attr;
+	(void)hello;
 	enter(m->fab);
 	lock();
 	c = msg_new(m->fab);
@@ -1043,9 +1047,10 @@ static int stub_msg_connect(struct fab_msg *m, const struct fab_connect_attr *at
 	return 0;
 }
 
-static int stub_msg_accept(struct fab_msg_conn *c, const void *pdata, size_t len,
-			   const struct fab_msg_user *ops, void *user)
+static int stub_msg_accept(struct fab_msg_conn *c, const struct fab_hello *hello, const void *pdata,
+			   size_t len, const struct fab_msg_user *ops, void *user)
 {
+	(void)hello;
 	enter(c->fab);
 	assert(c->listener && c->asked && !c->dead);
 	lock();
@@ -1188,7 +1193,7 @@ struct fab_msg_conn *stub_keep_msg(struct ppe_dti *d)
 	struct fab_msg_conn *c;
 
 	turn_lock(d->ual);
-	c = d->mconn;
+	c = d->m->peer->l->conn;
 	c->kept = true;
 	turn_unlock(d->ual);
 	return c;

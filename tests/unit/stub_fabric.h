@@ -12,7 +12,7 @@
 #ifndef STUB_FABRIC_H
 #define STUB_FABRIC_H
 
-#include "ppe/engine.h"
+#include "ppe/message.h"
 
 /* Bytes that are appended at one end and taken from the other. */
 struct stub_bytes {

@@ -142,7 +142,7 @@ static void open_everything(const char *placement)
 	stub_window(stub_keep(d[0]), 5);
 	stub_msg_window(stub_keep_msg(d[4]), 5);
 	stub_inject(d[0]->conn, mem, 1000);
-	stub_msg_inject(d[4]->mconn, mem, 1000);
+	stub_msg_inject(d[4]->m->peer->l->conn, mem, 1000);
 	for (int i = 0; i < 8; i++) {
 		send_mem(&b, d[0], i, mem, 100, 0);
 		send_mem(&b, d[4], i, mem, 100, 0);
