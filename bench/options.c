@@ -42,7 +42,7 @@ struct options opt = {
 	.stopped_ms = { 3, { 0.1, 50, 250 } },
 	.acks_behind = 8,
 	.progress_rounds = 5,
-	.setup_peers = 200,
+	.setup_peers = 128,
 	.peers = 1000,
 };
 
@@ -133,7 +133,7 @@ static const struct option_row rows[] = {
 	{ "rdm-progress", "stopped", LIST, &opt.stopped_ms,
 	  "ms since the target's last poll (0.1,50,250)" },
 	{ "rdm-progress", "progress-rounds", WHOLE, &opt.progress_rounds, "rounds of each (5)" },
-	{ "rdm-setup", "setup-peers", WHOLE, &opt.setup_peers, "fresh peers of a run (200)" },
+	{ "rdm-setup", "setup-peers", WHOLE, &opt.setup_peers, "fresh peers of a run (128)" },
 	{ "rdm-setup", "peers", WHOLE, &opt.peers, "peers for the memory, 0 for none (1000)" },
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -290,12 +290,14 @@ static void check_ranges(void)
 		bad_usage("at most 64", "--burst, --messages, --repetitions");
 	if (opt.rounds > 1000 || opt.windows > 100000 || opt.pairs > 1000 || opt.size_pairs > 1000)
 		bad_usage("too many", "--rounds, --windows, --pairs");
-	if (opt.progress_rounds < 1 || opt.setup_peers < 1 || opt.run_ms < 1)
-		bad_usage("at least 1", "--progress-rounds, --setup-peers, --run-ms");
+	if (opt.progress_rounds < 1 || opt.run_ms < 1)
+		bad_usage("at least 1", "--progress-rounds, --run-ms");
 	/* receives posted, and contexts: rdm.h */
 	for (int i = 0; i < opt.outstanding.n; i++)
 		if (opt.outstanding.at[i] < 1 || opt.outstanding.at[i] > 256)
 			bad_usage("1 to 256", "--outstanding");
+	if (opt.setup_peers <= 16 || (opt.peers && opt.peers <= 16))
+		bad_usage("more than 16", "--setup-peers, --peers");
 	if (opt.acks_behind > 8)
 		bad_usage("at most 8", "--acks-behind");
 	if (opt.seconds < 1)

@@ -26,7 +26,7 @@
 
 /* -------------------------------------------------------------------------------- jobs */
 
-enum rdm_test { RDM_PINGPONG, RDM_STREAM, RDM_POST, RDM_PROGRESS, RDM_LATE, RDM_SETUP, RDM_TESTS };
+enum rdm_test { RDM_PINGPONG, RDM_STREAM, RDM_POST, RDM_PROGRESS, RDM_LATE, RDM_SETUP, RDM_DELIVERY, RDM_TESTS };
 
 /* What the initiator of RDM_PROGRESS does, and in what state the target is. */
 enum rdm_operation { RDM_READ, RDM_FETCH, RDM_OPERATIONS };
@@ -56,7 +56,9 @@ struct rdm_job {
 	double result;
 	int lost; /* operations that waited for the target to poll again; times a queue was full */
 	struct rdm_values first, values;
-	int64_t rss[2][3]; /* setup, of each role: before its endpoints, before and after peers */
+	int reached; /* setup: as many peers as there could be */
+	/* setup, of each role: before and behind its endpoints, after the first peers and the last */
+	int64_t rss[2][4];
 
 	/* between the two while they run */
 	_Atomic unsigned state;
@@ -86,6 +88,7 @@ rdm_role rdm_post_receiver, rdm_post_sender;
 rdm_role rdm_progress_target, rdm_progress_initiator;
 rdm_role rdm_late_receiver, rdm_late_sender;
 rdm_role rdm_setup_server, rdm_setup_client;
+rdm_role rdm_delivery_receiver, rdm_delivery_sender;
 
 /* -------------------------------------------------------------------------- comparisons */
 
@@ -121,6 +124,7 @@ struct rdm_want {
 	uint64_t op_flags; /* of sends */
 	uint64_t access;   /* of the memory, beyond FI_SEND | FI_RECV */
 	bool auto_progress;
+	size_t queue; /* depth; 0: the provider's default */
 	size_t memory;
 };
 

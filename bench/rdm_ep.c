@@ -49,6 +49,7 @@ static struct fi_info *hints_for(const struct rdm_job *j, const struct rdm_want 
 	h->tx_attr->op_flags = w->op_flags;
 	h->tx_attr->msg_order = h->rx_attr->msg_order = FI_ORDER_SAS;
 	h->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY;
+	h->tx_attr->size = h->rx_attr->size = w->queue;
 	if (w->auto_progress)
 		h->domain_attr->data_progress = FI_PROGRESS_AUTO;
 	h->fabric_attr->prov_name = strdup(j->provider);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -18,6 +19,7 @@ static rdm_role *const roles_of[RDM_TESTS][2] = {
 	[RDM_PROGRESS] = { rdm_progress_target, rdm_progress_initiator },
 	[RDM_LATE] = { rdm_late_receiver, rdm_late_sender },
 	[RDM_SETUP] = { rdm_setup_server, rdm_setup_client },
+	[RDM_DELIVERY] = { rdm_delivery_receiver, rdm_delivery_sender },
 };
 
 /* --------------------------------------------------------------------------- the memory */
@@ -153,6 +155,7 @@ int rdm_role_main(int argc, char **argv)
 
 	if (argc != 5)
 		return 2;
+	prctl(PR_SET_NAME, "eta-bench");
 	which = atoi(argv[2]) == 1;
 	j = map(atoi(argv[3]));
 	if (j->test < 0 || j->test >= RDM_TESTS)

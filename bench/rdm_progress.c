@@ -242,12 +242,11 @@ static void report(struct rdm_job *j)
 static void verdict(struct rdm_job *j)
 {
 	if (j->lost || !j->values.n)
-		judge(j->lost + !j->values.n, 0, "",
-		      "rdm-progress: %s lost, %g ms after the last poll", names[j->operation],
-		      j->idle_ms);
+		judge(j->lost ? j->lost : 1, 0, "", "rdm-progress: %s, lost, %g ms after a poll",
+		      names[j->operation], j->idle_ms);
 	else
 		judge(quantile(j->values.at, j->values.n, 0.5), opt.max_latency_us, " us",
-		      "rdm-progress: median of %s, %g ms after the last poll", names[j->operation],
+		      "rdm-progress: %s, median, %g ms after a poll", names[j->operation],
 		      j->idle_ms);
 }
 
@@ -263,8 +262,7 @@ static int measure(struct rdm_job *j, enum rdm_who who)
 	if (rdm_job_run(j, who, 20 + j->rounds * each))
 		return not_run("rdm-progress: %s of %s", names[j->operation], rdm_label(who));
 	if (j->na[0]) {
-		printf("  %-16s %8g %s\n", names[j->operation], j->idle_ms, "n/a:");
-		printf("  %-16s %8s %s\n", "", "", j->na);
+		printf("  %-16s n/a: %s\n", names[j->operation], j->na);
 		return who == RDM_OURS ? not_run("rdm-progress: n/a, %s", j->na) : 0;
 	}
 	report(j);
@@ -273,9 +271,27 @@ static int measure(struct rdm_job *j, enum rdm_who who)
 	return 0;
 }
 
-int rdm_progress_run(void)
+static int measure_all(struct rdm_job *j, enum rdm_operation operation)
 {
 	static const enum rdm_who rows[] = { RDM_OURS, RDM_REFERENCE, RDM_PEER };
+	bool na[3] = { false };
+	int err = 0;
+
+	j->operation = operation;
+	for (int i = 0; i < opt.stopped_ms.n; i++) {
+		j->idle_ms = opt.stopped_ms.at[i];
+		for (int k = 0; k < 3; k++) {
+			if (na[k])
+				continue;
+			err |= measure(j, rows[k]);
+			na[k] = j->na[0];
+		}
+	}
+	return err;
+}
+
+int rdm_progress_run(void)
+{
 	struct rdm_job *j = rdm_job_alloc(RDM_PROGRESS);
 	int err = 0;
 
@@ -284,14 +300,8 @@ int rdm_progress_run(void)
 	printf("  %-16s %8s %19s %19s\n", "us", "stopped", "first of a round", "those after it");
 	printf("  %-16s %8s %9s %9s %9s %9s %6s %5s   %s\n", "", "ms ago", "median", "max",
 	       "median", "90 %", "count", "lost", "provider;protocol");
-	for (int op = 0; op < RDM_OPERATIONS; op++) {
-		j->operation = (enum rdm_operation)op;
-		for (int i = 0; i < opt.stopped_ms.n; i++) {
-			j->idle_ms = opt.stopped_ms.at[i];
-			for (int k = 0; k < 3; k++)
-				err |= measure(j, rows[k]);
-		}
-	}
+	for (int op = 0; op < RDM_OPERATIONS; op++)
+		err |= measure_all(j, (enum rdm_operation)op);
 	rdm_job_free(j);
 	return rdm_late_run() | err;
 }

@@ -6,14 +6,19 @@
  * The server opens many endpoints, on one domain, AV and CQ, with a receive posted on each; the
  * client has one, and sends one message to each. The time runs from the client's first send until
  * the server has them all: whatever the provider does to reach a new peer lies in it. At most 64
- * messages are under way. Memory is the resident set (RSS): of the client from before the addresses
- * are inserted until all messages are through, of the server from when its endpoints were ready.
+ * messages are under way.
+ *
+ * Memory is what the resident set (RSS) grows by while messages reach all but the first 16 peers,
+ * which belong to the baseline: pools that grow in large steps have made their first. The server's
+ * endpoints ask for short queues, the client's has the provider's default. When they would take
+ * more than 3 GiB, or a quarter of the machine's memory, there are fewer: the row says how many.
  */
 #include <rdma/fi_cm.h>
 #include <rdma/fi_errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -24,8 +29,26 @@
 #define AT_A_TIME 64
 #define NAME_BYTES 64
 #define MEMORY 4096
+#define SERVER_QUEUE 64
+#define FIRST_ONES 16 /* before the baseline */
+/* Without a limit a provider with 64 MiB for each endpoint takes the machine down. */
+#define RSS_MAX (INT64_C(3) << 30)
 
-static const struct rdm_want want = { .memory = MEMORY };
+static int64_t rss_limit(void)
+{
+	int64_t quarter = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 4;
+
+	return quarter > 0 && quarter < RSS_MAX ? quarter : RSS_MAX;
+}
+
+/* If all else fails: not everything survives this. */
+static void limit_memory(void)
+{
+	struct rlimit r = { (rlim_t)rss_limit() * 2, (rlim_t)rss_limit() * 2 };
+
+	if (setrlimit(RLIMIT_AS, &r))
+		die("the memory of this process cannot be limited");
+}
 
 static void register_memory(struct rdm *r)
 {
@@ -38,49 +61,74 @@ static void register_memory(struct rdm *r)
 /* --------------------------------------------------------------------------- the server */
 
 /* All receives share their memory: its content does not matter. */
-static bool open_endpoints(struct rdm *r, struct rdm_job *j, char *names)
+static bool open_one(struct rdm *r, struct rdm_job *j, char *name)
 {
-	for (int i = 0; i < j->peers; i++) {
-		size_t len = NAME_BYTES;
+	size_t len = NAME_BYTES;
 
-		if (!rdm_open_endpoint(r, j, &r->ep)) {
-			size_t used = strlen(j->na);
-
-			snprintf(j->na + used, sizeof(j->na) - used, " at endpoint %d", i + 1);
-			return false;
-		}
-		fi_must(fi_getname(&r->ep->fid, names + (size_t)i * NAME_BYTES, &len),
-			"fi_getname");
-		while (!rdm_recv(r, r->memory, RDM_MESSAGE))
-			rdm_poll(r);
-	}
+	if (!rdm_open_endpoint(r, j, &r->ep))
+		return false;
+	fi_must(fi_getname(&r->ep->fid, name, &len), "fi_getname");
+	while (!rdm_recv(r, r->memory, RDM_MESSAGE))
+		rdm_poll(r);
 	return true;
+}
+
+/* As many as there is memory for, the step before being the measure of the next. */
+static int open_endpoints(struct rdm *r, struct rdm_job *j, char *names)
+{
+	int64_t rss = smaps_bytes("Rss"), before = rss;
+	int n = 0;
+
+	while (n < j->peers && rss + (rss - before) < rss_limit() &&
+	       open_one(r, j, names + (size_t)n * NAME_BYTES)) {
+		n++;
+		before = rss;
+		rss = smaps_bytes("Rss");
+	}
+	if (n > FIRST_ONES)
+		j->na[0] = '\0';
+	else if (!j->na[0])
+		rdm_na(j, "its endpoints take too much memory: only %d fit", n);
+	return n;
+}
+
+static bool prepare(struct rdm *r, struct rdm_job *j, char *names)
+{
+	const struct rdm_want want = { .memory = MEMORY, .queue = SERVER_QUEUE };
+
+	/* ofi_rxm takes the depth from there only */
+	setenv("FI_OFI_RXM_MSG_RX_SIZE", "64", 0);
+	limit_of_files();
+	limit_memory();
+	if (!rdm_open_domain(r, j, &want))
+		return false;
+	register_memory(r);
+	j->rss[0][0] = smaps_bytes("Rss");
+	j->reached = open_endpoints(r, j, names);
+	j->rss[0][1] = smaps_bytes("Rss");
+	return j->reached > FIRST_ONES;
 }
 
 /* Thousands of endpoints end with the process. */
 int rdm_setup_server(struct rdm_job *j, int ctrl)
 {
 	size_t size = (size_t)j->peers * NAME_BYTES;
-	char *names = calloc(1, size);
 	struct rdm r = { .length = RDM_MESSAGE };
-	bool able;
+	char *names = calloc(1, size);
 
-	limit_of_files();
-	able = names && rdm_open_domain(&r, j, &want);
-	if (able) {
-		register_memory(&r);
-		j->rss[0][0] = smaps_bytes("Rss");
-		able = open_endpoints(&r, j, names);
-	}
-	if (!rdm_agree(j, able, ctrl))
+	if (!names)
+		die("no memory");
+	if (!rdm_agree(j, prepare(&r, j, names), ctrl))
 		_exit(0);
 	if (ctrl_send(ctrl, names, size))
 		die("the client is gone");
-	j->rss[0][1] = smaps_bytes("Rss");
-	rdm_wait_received(&r, (uint64_t)j->peers);
+	rdm_wait_received(&r, FIRST_ONES);
+	j->rss[0][2] = smaps_bytes("Rss");
+	rdm_meet(&r, ctrl);
+	rdm_wait_received(&r, (uint64_t)j->reached);
 	atomic_store(&j->stopped_at, now_ns());
 	rdm_meet(&r, ctrl);
-	j->rss[0][2] = smaps_bytes("Rss");
+	j->rss[0][3] = smaps_bytes("Rss");
 	rdm_meet(&r, ctrl);
 	_exit(0);
 }
@@ -91,62 +139,79 @@ int rdm_setup_server(struct rdm_job *j, int ctrl)
  * One message to each, a few at a time. A provider may ask to try again while it connects, so that
  * the others of the group have their turn meanwhile.
  */
-static void send_to_all(struct rdm *r, const fi_addr_t *peers, int n)
+static void send_to_group(struct rdm *r, const fi_addr_t *peers, int n)
 {
-	bool done[AT_A_TIME];
+	bool done[AT_A_TIME] = { false };
+	int left = n;
 
-	for (int first = 0; first < n; first += AT_A_TIME) {
-		int group = n - first < AT_A_TIME ? n - first : AT_A_TIME, left = group;
-
-		memset(done, 0, sizeof(done));
-		while (left) {
-			for (int i = 0; i < group; i++) {
-				r->peer = peers[first + i];
-				if (done[i] || rdm_try_send(r, r->memory, RDM_MESSAGE))
-					continue;
-				done[i] = true;
-				left--;
-			}
-			rdm_poll(r);
+	while (left) {
+		for (int i = 0; i < n; i++) {
+			r->peer = peers[i];
+			if (done[i] || rdm_try_send(r, r->memory, RDM_MESSAGE))
+				continue;
+			done[i] = true;
+			left--;
 		}
-		rdm_wait_sent(r, r->sends);
+		rdm_poll(r);
 	}
+	rdm_wait_sent(r, r->sends);
 }
 
-static void meet_peers(struct rdm *r, struct rdm_job *j, int ctrl, char *names, fi_addr_t *peers)
+static void send_to(struct rdm *r, const fi_addr_t *peers, int n)
 {
-	if (ctrl_recv(ctrl, names, (size_t)j->peers * NAME_BYTES))
-		die("the server is gone");
-	j->rss[1][1] = smaps_bytes("Rss");
-	for (int i = 0; i < j->peers; i++)
+	for (int first = 0; first < n; first += AT_A_TIME)
+		send_to_group(r, peers + first, n - first < AT_A_TIME ? n - first : AT_A_TIME);
+}
+
+static void insert(struct rdm *r, const char *names, fi_addr_t *peers, int from, int to)
+{
+	for (int i = from; i < to; i++)
 		if (fi_av_insert(r->av, names + (size_t)i * NAME_BYTES, 1, &peers[i], 0, NULL) != 1)
 			die("fi_av_insert: address %d was not taken", i + 1);
 }
 
+static void meet_peers(struct rdm *r, struct rdm_job *j, int ctrl, const char *names,
+		       fi_addr_t *peers)
+{
+	int rest = j->reached - FIRST_ONES;
+	int64_t start;
+
+	insert(r, names, peers, 0, FIRST_ONES);
+	send_to(r, peers, FIRST_ONES);
+	rdm_meet(r, ctrl);
+	j->rss[1][2] = smaps_bytes("Rss");
+	insert(r, names, peers, FIRST_ONES, j->reached);
+	start = now_ns();
+	send_to(r, peers + FIRST_ONES, rest);
+	rdm_meet(r, ctrl);
+	j->result = rest * 1e9 / (double)(atomic_load(&j->stopped_at) - start);
+	j->rss[1][3] = smaps_bytes("Rss");
+	rdm_meet(r, ctrl);
+}
+
 int rdm_setup_client(struct rdm_job *j, int ctrl)
 {
-	char *names = malloc((size_t)j->peers * NAME_BYTES);
+	const struct rdm_want want = { .memory = MEMORY };
+	size_t size = (size_t)j->peers * NAME_BYTES;
+	char *names = malloc(size);
 	fi_addr_t *peers = malloc((size_t)j->peers * sizeof(*peers));
 	struct rdm r = { .length = 0 };
-	int64_t start;
 	bool able;
 
-	limit_of_files();
 	if (!names || !peers)
 		die("no memory");
+	/* touched, so that it belongs to the baseline */
 	memset(peers, 0xff, (size_t)j->peers * sizeof(*peers));
+	limit_of_files();
+	limit_memory();
 	able = rdm_open_domain(&r, j, &want) && rdm_open_endpoint(&r, j, &r.ep);
 	if (able)
 		register_memory(&r);
 	if (!rdm_agree(j, able, ctrl))
 		_exit(0);
+	if (ctrl_recv(ctrl, names, size))
+		die("the server is gone");
 	meet_peers(&r, j, ctrl, names, peers);
-	start = now_ns();
-	send_to_all(&r, peers, j->peers);
-	rdm_meet(&r, ctrl);
-	j->result = j->peers * 1e9 / (double)(atomic_load(&j->stopped_at) - start);
-	j->rss[1][2] = smaps_bytes("Rss");
-	rdm_meet(&r, ctrl);
 	_exit(0);
 }
 
@@ -165,9 +230,9 @@ static int rate(struct rdm_job *j)
 	return c.na[RDM_OURS][0] ? rdm_no_ratio(&c) : 0;
 }
 
-static double kib_each(const struct rdm_job *j, int role, int from)
+static double kib(const struct rdm_job *j, int role, int from, int n)
 {
-	return (double)(j->rss[role][from + 1] - j->rss[role][from]) / 1024 / j->peers;
+	return (double)(j->rss[role][from + 1] - j->rss[role][from]) / 1024 / n;
 }
 
 static int memory(struct rdm_job *j, enum rdm_who who)
@@ -177,11 +242,13 @@ static int memory(struct rdm_job *j, enum rdm_who who)
 	if (rdm_job_run(j, who, 120))
 		return not_run("rdm-setup: %d peers of %s", j->peers, rdm_label(who));
 	if (!j->na[0]) {
-		printf("  %12.1f %12.1f %12.1f   %s\n", kib_each(j, 1, 1), kib_each(j, 0, 1),
-		       kib_each(j, 0, 0), j->about);
+		int grown = j->reached - FIRST_ONES;
+
+		printf("  %8d %12.1f %12.1f %12.1f   %s\n", j->reached, kib(j, 1, 2, grown),
+		       kib(j, 0, 2, grown), kib(j, 0, 0, j->reached), j->about);
 		return 0;
 	}
-	printf("  n/a: %s\n", j->na);
+	printf("  %8s %s\n", "n/a:", j->na);
 	return who == RDM_OURS ? not_run("rdm-setup: memory, n/a, %s", j->na) : 0;
 }
 
@@ -195,9 +262,9 @@ int rdm_setup_run(void)
 	err = rate(j);
 	j->peers = opt.peers;
 	if (j->peers > 0) {
-		printf("\n  memory with %d peers, KiB of RSS for each\n", j->peers);
-		printf("  %12s %12s %12s   %s\n", "client: peer", "server: peer", "endpoint",
-		       "provider;protocol");
+		printf("\n  memory, KiB of RSS for each of up to %d peers\n", j->peers);
+		printf("  %8s %12s %12s %12s   %s\n", "peers", "client: peer", "server: peer",
+		       "its endpoint", "provider;protocol");
 		err |= memory(j, RDM_OURS);
 		err |= memory(j, RDM_REFERENCE);
 		err |= memory(j, RDM_PEER);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * rdm_stream.c - tagged messages one way: rate of small ones, bandwidth of large ones, and both
+ * rdm_stream.c - tagged messages one way: rate of small ones, bandwidth of large ones; for rdm_dc.c
  * with FI_DELIVERY_COMPLETE.
  *
  * The sender posts a window, polls until all of it have completed, and posts the next. The receiver
@@ -235,49 +235,6 @@ int rdm_bw_run(void)
 		judge_least(q.high, opt.min_bw_ratio, "",
 			    "rdm-bw: upper quartile of %s / %s at 1 MiB", opt.provider,
 			    opt.reference);
-	rdm_job_free(j);
-	return err;
-}
-
-/* -------------------------------------------------------------------- delivery complete */
-
-static int delivery_with(struct rdm_comparison *c, struct rdm_job *j)
-{
-	char name[80];
-	int err;
-
-	snprintf(name, sizeof(name), "rdm-dc: 64 B, window %d%s", j->window,
-		 j->window == 1 ? ": one send at a time, until it has completed" : "");
-	c->name = name;
-	err = rdm_compare(c, j);
-	if (!err && c->na[RDM_OURS][0])
-		err = rdm_no_ratio(c);
-	return err;
-}
-
-int rdm_dc_run(void)
-{
-	static struct rdm_comparison rate = { .unit = "thousand messages/s", .scale = 1e3 };
-	static struct rdm_comparison trip = { .name = "rdm-dc: 64 B ping-pong",
-					      .unit = "us, one way",
-					      .scale = 1e3 };
-	struct rdm_job *j = rdm_job_alloc(RDM_PINGPONG);
-	int err;
-
-	heading("rdm-dc: FI_DELIVERY_COMPLETE, runs of %g ms, for information", opt.run_ms);
-	j->size = RDM_MESSAGE;
-	j->delivery = true;
-	rate.rounds = trip.rounds = opt.size_pairs;
-	err = rdm_compare(&trip, j);
-	j->test = RDM_STREAM;
-	j->behind = opt.acks_behind;
-	j->window = 1;
-	if (!err)
-		err = delivery_with(&rate, j);
-	for (int i = 0; i < opt.outstanding.n && !err; i++) {
-		j->window = (int)opt.outstanding.at[i];
-		err = delivery_with(&rate, j);
-	}
 	rdm_job_free(j);
 	return err;
 }
