@@ -26,7 +26,16 @@
 
 /* -------------------------------------------------------------------------------- jobs */
 
-enum rdm_test { RDM_PINGPONG, RDM_STREAM, RDM_POST, RDM_PROGRESS, RDM_LATE, RDM_SETUP, RDM_DELIVERY, RDM_TESTS };
+enum rdm_test {
+	RDM_PINGPONG,
+	RDM_STREAM,
+	RDM_POST,
+	RDM_PROGRESS,
+	RDM_LATE,
+	RDM_SETUP,
+	RDM_DELIVERY,
+	RDM_TESTS
+};
 
 /* What the initiator of RDM_PROGRESS does, and in what state the target is. */
 enum rdm_operation { RDM_READ, RDM_FETCH, RDM_OPERATIONS };
@@ -53,6 +62,7 @@ struct rdm_job {
 
 	/* what came of it */
 	char about[RDM_ABOUT], na[RDM_ABOUT];
+	bool manual; /* the provider's progress */
 	double result;
 	int lost; /* operations that waited for the target to poll again; times a queue was full */
 	struct rdm_values first, values;
@@ -144,6 +154,7 @@ struct rdm {
 	size_t length;                   /* of each message to come; 0: any */
 	uint64_t sends, recvs;           /* posted */
 	uint64_t sent, received;         /* completions seen */
+	uint64_t taken;                  /* of those received: rdm_take() */
 	struct fi_context2 *contexts;    /* of sends, then of receives */
 };
 
@@ -175,6 +186,8 @@ void rdm_poll(struct rdm *r);
 void rdm_poll_until(struct rdm *r, int64_t when);
 void rdm_wait_sent(struct rdm *r, uint64_t n);
 void rdm_wait_received(struct rdm *r, uint64_t n);
+/* Waits for one message more than were taken before, however many have come. */
+void rdm_take(struct rdm *r);
 /* Both roles are here; polls while the other is not, since it may need that. */
 void rdm_meet(struct rdm *r, int ctrl);
 

@@ -72,6 +72,7 @@ static void describe(struct rdm_job *j, const struct fi_info *i)
 	uint32_t version = fi_version();
 	char protocol[32], threading[32];
 
+	j->manual = i->domain_attr->data_progress == FI_PROGRESS_MANUAL;
 	snprintf(protocol, sizeof(protocol), "%s",
 		 fi_tostr(&i->ep_attr->protocol, FI_TYPE_PROTOCOL));
 	snprintf(threading, sizeof(threading), "%s",

@@ -110,6 +110,11 @@ void rdm_wait_received(struct rdm *r, uint64_t n)
 		rdm_poll(r);
 }
 
+void rdm_take(struct rdm *r)
+{
+	rdm_wait_received(r, ++r->taken);
+}
+
 void rdm_meet(struct rdm *r, int ctrl)
 {
 	struct pollfd p = { .fd = ctrl, .events = POLLIN };
@@ -132,20 +137,18 @@ void rdm_refill(struct rdm *r, struct rdm_places p)
 			return;
 }
 
-/* The next message may come before this one's send has completed, so count from the beginning. */
 void rdm_exchange(struct rdm *r, struct rdm_places p, bool answers, unsigned n)
 {
-	uint64_t received = r->received, sent_before = r->sends;
 	const uint8_t *from = r->memory + p.n * p.size;
 
 	for (unsigned i = 0; i < n; i++) {
 		rdm_refill(r, p);
 		if (answers)
-			rdm_wait_received(r, ++received);
+			rdm_take(r);
 		rdm_send(r, from, RDM_MESSAGE);
 		if (!answers)
-			rdm_wait_received(r, ++received);
-		rdm_wait_sent(r, ++sent_before);
+			rdm_take(r);
+		rdm_wait_sent(r, r->sends);
 	}
 	rdm_refill(r, p);
 }
