@@ -129,11 +129,10 @@ int rdm_dc_run(void)
 	j->test = RDM_STREAM;
 	j->behind = opt.acks_behind;
 	j->window = 1;
-	if (!err)
-		err = delivery_with(&rate, j);
-	for (int i = 0; i < opt.outstanding.n && !err; i++) {
+	err |= delivery_with(&rate, j);
+	for (int i = 0; i < opt.outstanding.n; i++) {
 		j->window = (int)opt.outstanding.at[i];
-		err = delivery_with(&rate, j);
+		err |= delivery_with(&rate, j);
 	}
 	err |= watch_all(j);
 	rdm_job_free(j);

@@ -187,8 +187,8 @@ int rdm_pingpong_run(void)
 
 	heading("rdm-pingpong: tagged messages, runs of %g ms, A B B A", opt.run_ms);
 	err = small(&c, j);
-	if (!err && opt.sizes.at[0] >= 1)
-		err = sizes(&c, j);
+	if (opt.sizes.at[0] >= 1)
+		err |= sizes(&c, j);
 	rdm_job_free(j);
 	return err;
 }

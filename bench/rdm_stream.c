@@ -202,9 +202,9 @@ int rdm_rate_run(void)
 		opt.run_ms, opt.acks_behind);
 	j->size = RDM_MESSAGE;
 	j->behind = opt.acks_behind;
-	for (int i = 0; i < opt.outstanding.n && !err; i++) {
+	for (int i = 0; i < opt.outstanding.n; i++) {
 		j->window = (int)opt.outstanding.at[i];
-		err = rate_with(&c, j, dat);
+		err |= rate_with(&c, j, dat);
 	}
 	plot_end(dat, "rdm-rate", script);
 	rdm_job_free(j);
