@@ -4,10 +4,11 @@
  * atomic operation in it take?
  *
  * A round: the target polls for 20 ms, while the peer, on the other core, performs operations; it
- * tells the peer to pause, polls until none is under way, says when it stopped, and computes. So long after that as the row says the peer begins, and performs
- * operations at random intervals of 1 to 2 ms until the target is about to poll again. The first of
- * each round may have to wait until the engine has taken over and is listed apart. An operation that
- * completed only after the target polled again counts as lost.
+ * tells the peer to pause, polls until none is under way, notes when it stopped, and computes. So
+ * long after that as the row says the peer begins, and performs operations at random intervals of
+ * 1 to 2 ms until the target is about to poll again. The first of each round may have to wait until
+ * the engine has taken over and is listed apart. An operation that completed only after the target
+ * polled again counts as lost.
  */
 #include <rdma/fi_atomic.h>
 #include <rdma/fi_errno.h>
