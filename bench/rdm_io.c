@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* rdm_io.c - sending, receiving and polling on an RDM endpoint; counting is enough, as for links. */
+/* rdm_io.c - sending, receiving and polling on an RDM endpoint; counting is enough. */
 #include <poll.h>
 #include <rdma/fi_errno.h>
 

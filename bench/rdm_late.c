@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * rdm_late.c - a tagged send, and then an application that computes and calls nothing: when does the
- * peer, which polls, have the message? As late_send.c, on RDM endpoints.
+ * rdm_late.c - a tagged send, and then an application that computes and calls nothing: when does
+ * the peer, which polls, have the message? As late_send.c, on RDM endpoints.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * rdm_post.c - what posting a 64 B tagged send on an RDM endpoint costs the caller: bursts, timed as
- * a whole and drained in between, and the median of them, as post.c does it.
+ * rdm_post.c - what posting a 64 B tagged send on an RDM endpoint costs the caller: bursts, timed
+ * as a whole and drained in between, and the median of them, as post.c does it.
  */
 #include <string.h>
 

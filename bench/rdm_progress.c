@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * rdm_progress.c - a target that computes and calls nothing: how long do a read of its memory and an
- * atomic operation in it take?
+ * rdm_progress.c - a target that computes and calls nothing: how long do a read of its memory and
+ * an atomic operation in it take?
  *
  * A round: the target polls for 20 ms, while the peer, on the other core, performs operations; it
  * tells the peer to pause, polls until none is under way, notes when it stopped, and computes. So

@@ -34,6 +34,12 @@
 /* Without a limit a provider with 64 MiB for each endpoint takes the machine down. */
 #define RSS_MAX (INT64_C(3) << 30)
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 static int64_t rss_limit(void)
 {
 	int64_t quarter = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 4;
@@ -41,11 +47,13 @@ static int64_t rss_limit(void)
 	return quarter > 0 && quarter < RSS_MAX ? quarter : RSS_MAX;
 }
 
-/* If all else fails: not everything survives this. */
+/* If all else fails: not everything survives this. Sanitizers need all addresses. */
 static void limit_memory(void)
 {
 	struct rlimit r = { (rlim_t)rss_limit() * 2, (rlim_t)rss_limit() * 2 };
 
+	if (SANITIZED)
+		return;
 	if (setrlimit(RLIMIT_AS, &r))
 		die("the memory of this process cannot be limited");
 }

@@ -5,10 +5,10 @@
  *
  * The sender posts a window, polls until all of it have completed, and posts the next. The receiver
  * has receives posted for all that may be under way and posts each place again when its message has
- * come; for each window (of less than 32 messages: for several) it sends one acknowledgement of 8 B.
- * A window may begin when at most --acks-behind windows are not acknowledged, so that no round trip
- * is waited for while the receiver keeps up, and a sender whose messages complete as soon as they
- * are buffered cannot run away. The time is that from the first post until the last
+ * come; for each window (of less than 32 messages: for several) it sends one acknowledgement of
+ * 8 B. A window may begin when at most --acks-behind windows are not acknowledged, so that no round
+ * trip is waited for while the receiver keeps up, and a sender whose messages complete as soon as
+ * they are buffered cannot run away. The time is that from the first post until the last
  * acknowledgement: all messages are in the receiver's memory then.
  */
 #include <string.h>
