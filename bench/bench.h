@@ -49,6 +49,11 @@ struct options {
 	/* memory */
 	int connections, endpoints;
 	double max_bytes;
+	/* rdm-*; some have options of the above, too */
+	const char *peer_libs, *peer_provider;
+	double run_ms, max_rdm_ratio, min_rate_ratio, min_bw_ratio;
+	struct list_of_numbers outstanding, stopped_ms;
+	int acks_behind, progress_rounds, peers, setup_peers;
 };
 extern struct options opt;
 
@@ -79,6 +84,9 @@ struct quartiles quartiles_of(double *v, int n);
 
 /* Is @value within @limit? Prints and remembers it. */
 bool judge(double value, double limit, const char *unit, const char *what, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Does @value reach @limit? */
+bool judge_least(double value, double limit, const char *unit, const char *what, ...)
 	__attribute__((format(printf, 4, 5)));
 /* Always -1. */
 int not_run(const char *why, ...) __attribute__((format(printf, 1, 2)));
@@ -169,6 +177,16 @@ int takeover_run(void);
 int late_send_run(void);
 int memory_run(void);
 
+int rdm_pingpong_run(void);
+int rdm_rate_run(void);
+int rdm_post_run(void);
+int rdm_bw_run(void);
+int rdm_progress_run(void);
+int rdm_dc_run(void);
+int rdm_setup_run(void);
+
+/* rdm_late.c: part of rdm_progress_run() */
+int rdm_late_run(void);
 /* memory_fi.c: part of memory_run() */
 int memory_endpoints(void);
 

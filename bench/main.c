@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "rdm.h"
 
 /* One that could not run does not keep the others from running. */
 static int run_all(void)
@@ -25,6 +26,14 @@ const struct command commands[] = {
 	{ "takeover", takeover_run, "an application stops polling: when does the engine step in?" },
 	{ "late-send", late_send_run, "a send, then computing: when does the peer have it?" },
 	{ "memory", memory_run, "user memory of idle connections" },
+	{ "rdm-pingpong", rdm_pingpong_run, "RDM: tagged round trips of 64 B, and by size" },
+	{ "rdm-rate", rdm_rate_run, "RDM: tagged messages of 64 B one way, by window" },
+	{ "rdm-post", rdm_post_run, "RDM: what posting a tagged send costs the caller" },
+	{ "rdm-bw", rdm_bw_run, "RDM: tagged messages of 1 MiB one way" },
+	{ "rdm-progress", rdm_progress_run,
+	  "RDM: reads and atomics on a target that computes; a late send" },
+	{ "rdm-dc", rdm_dc_run, "RDM: latency and rate with FI_DELIVERY_COMPLETE" },
+	{ "rdm-setup", rdm_setup_run, "RDM: first messages to fresh peers; memory of each" },
 	{ "all", run_all, "all of these, one after the other" },
 	{ NULL, NULL, NULL },
 };
@@ -55,8 +64,11 @@ static void set_provider_path(void)
 
 int main(int argc, char **argv)
 {
-	const struct command *c = options_parse(argc, argv);
+	const struct command *c;
 
+	if (argc > 1 && !strcmp(argv[1], "rdm-role"))
+		return rdm_role_main(argc, argv);
+	c = options_parse(argc, argv);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	set_provider_path();
 	machine_describe();

@@ -34,17 +34,30 @@ struct options opt = {
 	.connections = 10000,
 	.endpoints = 1000,
 	.max_bytes = 4096,
+	.run_ms = 150,
+	.max_rdm_ratio = 1.05,
+	.min_rate_ratio = 8,
+	.min_bw_ratio = 1,
+	.outstanding = { 2, { 32, 64 } },
+	.stopped_ms = { 3, { 0.1, 50, 250 } },
+	.acks_behind = 8,
+	.progress_rounds = 5,
+	.setup_peers = 128,
+	.peers = 1000,
 };
 
 enum kind { TEXT, WHOLE, NUMBER, FLAG, CORES, LIST };
 
 struct option_row {
-	const char *command; /* NULL: all of them */
+	const char *commands; /* with blanks between; NULL: all of them */
 	const char *name;
 	enum kind kind;
 	void *at;
 	const char *what;
 };
+
+#define RDM_ALL "rdm-pingpong rdm-rate rdm-post rdm-bw rdm-progress rdm-dc rdm-setup"
+#define RDM_COMPARED "rdm-pingpong rdm-rate rdm-bw rdm-dc"
 
 static const struct option_row rows[] = {
 	{ NULL, "provider", TEXT, &opt.provider, "libfabric provider that is judged (eta)" },
@@ -56,17 +69,22 @@ static const struct option_row rows[] = {
 	  "write data, gnuplot scripts and PNG files to this folder" },
 
 	{ "pingpong", "fi-pingpong", TEXT, &opt.fi_pingpong, "the program to run (fi_pingpong)" },
-	{ "pingpong", "pairs", WHOLE, &opt.pairs, "interleaved pairs at 64 B (21)" },
+	{ "pingpong rdm-pingpong rdm-rate rdm-bw", "pairs", WHOLE, &opt.pairs,
+	  "interleaved pairs of what is judged (21)" },
 	{ "pingpong", "iterations", WHOLE, &opt.iterations,
 	  "round trips of a run (0: about 150 ms)" },
-	{ "pingpong", "sizes", LIST, &opt.sizes, "sizes of the table, or 0 for none (64,256,...)" },
-	{ "pingpong", "size-pairs", WHOLE, &opt.size_pairs, "pairs for each of these sizes (7)" },
+	{ "pingpong rdm-pingpong", "sizes", LIST, &opt.sizes,
+	  "sizes of the table, or 0 for none (64,256,...)" },
+	{ "pingpong rdm-pingpong rdm-dc rdm-setup", "size-pairs", WHOLE, &opt.size_pairs,
+	  "pairs of what is for information (7)" },
 	{ "pingpong", "max-ratio", NUMBER, &opt.max_ratio,
 	  "target: lower quartile of the time's ratio to tcp's (1.10)" },
 
-	{ "post", "windows", WHOLE, &opt.windows, "bursts of posts, with a pause to drain (200)" },
-	{ "post", "burst", WHOLE, &opt.burst, "posts in each (32)" },
-	{ "post", "max-post-ns", NUMBER, &opt.max_post_ns, "target: median per post (150)" },
+	{ "post rdm-post", "windows", WHOLE, &opt.windows,
+	  "bursts of posts, with a pause to drain (200)" },
+	{ "post rdm-post", "burst", WHOLE, &opt.burst, "posts in each (32)" },
+	{ "post rdm-post", "max-post-ns", NUMBER, &opt.max_post_ns,
+	  "target: median per post (150)" },
 
 	{ "idle", "seconds", NUMBER, &opt.seconds, "length of each measurement (3)" },
 	{ "idle", "max-idle-percent", NUMBER, &opt.max_idle_percent,
@@ -84,16 +102,39 @@ static const struct option_row rows[] = {
 	{ "takeover", "short-ms", NUMBER, &opt.short_ms, "phases up to this long are short (0.5)" },
 	{ "takeover", "max-takeover-short-ms", NUMBER, &opt.max_takeover_short_ms,
 	  "target: after a short phase (2)" },
-	{ "takeover", "max-latency-us", NUMBER, &opt.max_latency_us,
+	{ "takeover rdm-progress", "max-latency-us", NUMBER, &opt.max_latency_us,
 	  "target: median delivery after that (100)" },
 
-	{ "late-send", "repetitions", WHOLE, &opt.repetitions, "sends of each kind (20)" },
-	{ "late-send", "compute-ms", NUMBER, &opt.compute_ms, "computing behind each (300)" },
-	{ "late-send", "max-late-us", NUMBER, &opt.max_late_us, "target: median (100)" },
+	{ "late-send rdm-progress", "repetitions", WHOLE, &opt.repetitions,
+	  "sends of each kind (20)" },
+	{ "late-send rdm-progress", "compute-ms", NUMBER, &opt.compute_ms,
+	  "computing behind each (300)" },
+	{ "late-send rdm-progress", "max-late-us", NUMBER, &opt.max_late_us,
+	  "target: median (100)" },
 
 	{ "memory", "connections", WHOLE, &opt.connections, "DUSI connections (10000)" },
 	{ "memory", "endpoints", WHOLE, &opt.endpoints, "message endpoints, 0 for none (1000)" },
 	{ "memory", "max-bytes", NUMBER, &opt.max_bytes, "target: of a connection (4096)" },
+
+	{ RDM_ALL, "peer-libs", TEXT, &opt.peer_libs,
+	  "folder of another libfabric.so.1: adds a row that runs with it" },
+	{ RDM_ALL, "peer-provider", TEXT, &opt.peer_provider,
+	  "the provider of that row (as --reference)" },
+	{ RDM_COMPARED, "run-ms", NUMBER, &opt.run_ms, "length of a run (150)" },
+	{ "rdm-pingpong", "max-rdm-ratio", NUMBER, &opt.max_rdm_ratio,
+	  "target: lower quartile of the time's ratio to tcp's (1.05)" },
+	{ "rdm-rate rdm-dc", "outstanding", LIST, &opt.outstanding, "windows (32,64)" },
+	{ "rdm-rate rdm-dc", "acks-behind", WHOLE, &opt.acks_behind,
+	  "windows that may be unacknowledged; 0: each is waited for (8)" },
+	{ "rdm-rate", "min-rate-ratio", NUMBER, &opt.min_rate_ratio,
+	  "target: median of the rate's ratio to tcp's (8)" },
+	{ "rdm-bw", "min-bw-ratio", NUMBER, &opt.min_bw_ratio,
+	  "target: upper quartile of the bandwidth's ratio to tcp's (1)" },
+	{ "rdm-progress", "stopped", LIST, &opt.stopped_ms,
+	  "ms since the target's last poll (0.1,50,250)" },
+	{ "rdm-progress", "progress-rounds", WHOLE, &opt.progress_rounds, "rounds of each (5)" },
+	{ "rdm-setup", "setup-peers", WHOLE, &opt.setup_peers, "fresh peers of a run (128)" },
+	{ "rdm-setup", "peers", WHOLE, &opt.peers, "peers for the memory, 0 for none (1000)" },
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -104,14 +145,28 @@ static const char *const placeholder[] = {
 
 /* --------------------------------------------------------------------------------- help */
 
+static bool is_of(const struct option_row *r, const char *command)
+{
+	size_t n = command ? strlen(command) : 0;
+	const char *at = r->commands;
+
+	if (!command || !at)
+		return !command && !at;
+	while ((at = strstr(at, command))) {
+		if ((at == r->commands || at[-1] == ' ') && (at[n] == ' ' || !at[n]))
+			return true;
+		at += n;
+	}
+	return false;
+}
+
 static void help_options(const char *command)
 {
 	for (size_t i = 0; i < ROWS; i++) {
 		const struct option_row *r = &rows[i];
 		char left[64];
 
-		if ((command == NULL) != (r->command == NULL) ||
-		    (command && strcmp(command, r->command)))
+		if (!is_of(r, command))
 			continue;
 		snprintf(left, sizeof(left), "--%s %s", r->name, placeholder[r->kind]);
 		printf("  %-30s %s\n", left, r->what);
@@ -123,7 +178,7 @@ static void help(void)
 	printf("usage: eta-bench COMMAND [OPTION]...\n\n"
 	       "Measures eta beside libfabric's own tcp on this machine, over 127.0.0.1.\n\n");
 	for (const struct command *c = commands; c->name; c++)
-		printf("  %-12s%s\n", c->name, c->what);
+		printf("  %-14s%s\n", c->name, c->what);
 	printf("\nExit status: 0 all targets met, 1 one missed, 2 something could not run.\n"
 	       "bench/README.md says how it measures. Options, and what they are when not given:\n\n");
 	help_options(NULL);
@@ -235,6 +290,16 @@ static void check_ranges(void)
 		bad_usage("at most 64", "--burst, --messages, --repetitions");
 	if (opt.rounds > 1000 || opt.windows > 100000 || opt.pairs > 1000 || opt.size_pairs > 1000)
 		bad_usage("too many", "--rounds, --windows, --pairs");
+	if (opt.progress_rounds < 1 || opt.run_ms < 1)
+		bad_usage("at least 1", "--progress-rounds, --run-ms");
+	/* receives posted, and contexts: rdm.h */
+	for (int i = 0; i < opt.outstanding.n; i++)
+		if (opt.outstanding.at[i] < 1 || opt.outstanding.at[i] > 256)
+			bad_usage("1 to 256", "--outstanding");
+	if (opt.setup_peers <= 16 || (opt.peers && opt.peers <= 16))
+		bad_usage("more than 16", "--setup-peers, --peers");
+	if (opt.acks_behind > 8)
+		bad_usage("at most 8", "--acks-behind");
 	if (opt.seconds < 1)
 		bad_usage("at least 1", "--seconds");
 }

@@ -60,20 +60,39 @@ static void remember(int status, const char *text)
 	snprintf(lines[nlines++].text, sizeof(lines[0].text), "%s", text);
 }
 
+static void verdict(bool met, double value, const char *relation, double limit, const char *unit,
+		    const char *name)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "%-6s  %-62s %9.4g%s (target %s %g%s)", met ? "met" : "MISSED",
+		 name, value, unit, relation, limit, unit);
+	printf("  %s\n", text);
+	remember(!met, text);
+}
+
 bool judge(double value, double limit, const char *unit, const char *what, ...)
 {
-	bool met = value <= limit;
-	char name[100], text[160];
+	char name[100];
 	va_list ap;
 
 	va_start(ap, what);
 	vsnprintf(name, sizeof(name), what, ap);
 	va_end(ap);
-	snprintf(text, sizeof(text), "%-6s  %-62s %9.4g%s (target <= %g%s)", met ? "met" : "MISSED",
-		 name, value, unit, limit, unit);
-	printf("  %s\n", text);
-	remember(!met, text);
-	return met;
+	verdict(value <= limit, value, "<=", limit, unit, name);
+	return value <= limit;
+}
+
+bool judge_least(double value, double limit, const char *unit, const char *what, ...)
+{
+	char name[100];
+	va_list ap;
+
+	va_start(ap, what);
+	vsnprintf(name, sizeof(name), what, ap);
+	va_end(ap);
+	verdict(value >= limit, value, ">=", limit, unit, name);
+	return value >= limit;
 }
 
 int not_run(const char *why, ...)
