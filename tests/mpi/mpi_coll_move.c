@@ -173,7 +173,10 @@ static void exchange_start(const struct coll *c, struct exchange *x)
 {
 	int *all = test_alloc(sizeof(int) * (size_t)c->size * 4), out = 0, in = 0;
 
-	*x = (struct exchange){ all, all + c->size, all + 2 * c->size, all + 3 * c->size };
+	x->send_counts = all;
+	x->send_places = all + c->size;
+	x->recv_counts = all + 2 * c->size;
+	x->recv_places = all + 3 * c->size;
 	x->types = test_alloc(sizeof(*x->types) * (size_t)c->size);
 	for (int r = 0; r < c->size; r++) {
 		x->send_counts[r] = share(c, c->rank, r);
