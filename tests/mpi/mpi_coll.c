@@ -237,8 +237,9 @@ int main(int argc, char **argv)
 {
 	static const struct test_program program = {
 		.name = "mpi_coll",
-		.about = "Collective operations against a serial computation, on several communicators.\n"
-			 "The ranks' clocks are compared: all of them on one machine.",
+		.about =
+			"Collective operations against a serial computation, on several communicators.\n"
+			"The ranks' clocks are compared: all of them on one machine.",
 		.min_ranks = 2,
 		.sections = sections,
 	};

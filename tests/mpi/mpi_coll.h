@@ -21,7 +21,7 @@ extern const struct coll_type coll_types[COLL_TYPES];
 struct coll {
 	const char *where; /* for messages */
 	MPI_Comm comm;
-	int rank, size;	  /* in comm */
+	int rank, size;   /* in comm */
 	int remote_size;  /* of an intercommunicator, else size */
 	int count, round; /* round: makes the content differ between calls */
 	const struct coll_type *type;

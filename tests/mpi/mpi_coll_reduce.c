@@ -201,7 +201,7 @@ void coll_minloc(struct coll *c)
 	struct located {
 		double value;
 		int rank;
-	} *out, *in;
+	} * out, *in;
 
 	out = test_alloc(sizeof(*out) * (size_t)c->count);
 	in = test_alloc(sizeof(*in) * (size_t)c->count);

@@ -5,9 +5,11 @@
 #include "mpi_p2p.h"
 
 /* Around what transports use as limits: a frame, a segment, a page, 16 and 64 KiB, and beyond. */
-static const int sizes[] = { 0,	    1,	   7,	  8,	 63,	64,	65,	 512,	  1023,
-			     1024,  1448,  1500,  4095,	 4096,	4097,	8192,	 16384,	  16385,
-			     32768, 65535, 65536, 65537, 131072, 262143, 1 << 20, 3000001, 8 << 20 };
+static const int sizes[] = {
+	0,     1,     7,     8,     63,     64,     65,      512,     1023,
+	1024,  1448,  1500,  4095,  4096,   4097,   8192,    16384,   16385,
+	32768, 65535, 65536, 65537, 131072, 262143, 1 << 20, 3000001, 8 << 20
+};
 #define SIZES (int)(sizeof(sizes) / sizeof(sizes[0]))
 
 /* ----------------------------------------------------------------------------- all sizes */
@@ -218,8 +220,7 @@ void p2p_wildcards(void)
 			MPI_Barrier(MPI_COMM_WORLD);
 		}
 	}
-	test_note("%d messages with each of 4 kinds",
-		  WILD_MESSAGES * (test_size - 1) * test_size);
+	test_note("%d messages with each of 4 kinds", WILD_MESSAGES * (test_size - 1) * test_size);
 }
 
 /* --------------------------------------------------------------------------------- order */

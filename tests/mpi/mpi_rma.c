@@ -303,8 +303,7 @@ static void requests(void)
 			 MPI_BYTE, w.win, &all[i]);
 	for (int i = PIECES - 1; i >= 0; i--) {
 		MPI_Wait(&all[i], MPI_STATUS_IGNORE);
-		test_check("rget of what rput wrote", in[i], PIECE,
-			   test_key(test_rank, to, i, 2));
+		test_check("rget of what rput wrote", in[i], PIECE, test_key(test_rank, to, i, 2));
 	}
 	MPI_Win_unlock_all(w.win);
 	window_free(&w);

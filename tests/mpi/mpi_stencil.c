@@ -19,7 +19,7 @@ struct part {
 	MPI_Comm comm;
 	int dims[2], at[2];
 	int first[2], len[2]; /* rows and columns of the grid; without the halo */
-	int stride;	      /* doubles of a row, halo included */
+	int stride;           /* doubles of a row, halo included */
 	double *grid[2];      /* which of them is read alternates */
 	MPI_Request requests[2][2 * SIDES];
 	MPI_Datatype column;
@@ -71,8 +71,7 @@ static void halo_init(struct part *p, int which)
 
 		/* the tag is the side as the sender sees it: here, the opposite one */
 		MPI_Recv_init(in[s], n, type, to[s], s ^ 1, p->comm, &p->requests[which][s]);
-		MPI_Send_init(out[s], n, type, to[s], s, p->comm,
-			      &p->requests[which][SIDES + s]);
+		MPI_Send_init(out[s], n, type, to[s], s, p->comm, &p->requests[which][SIDES + s]);
 	}
 }
 
@@ -222,7 +221,8 @@ int main(int argc, char **argv)
 {
 	static const struct test_program program = {
 		.name = "mpi_stencil",
-		.about = "A Jacobi iteration in two dimensions, compared with the serial one bit by bit.",
+		.about =
+			"A Jacobi iteration in two dimensions, compared with the serial one bit by bit.",
 		.min_ranks = 1,
 		.count = 500,
 		.count_about = "steps",

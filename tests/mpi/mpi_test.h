@@ -29,7 +29,7 @@ struct test_program {
 };
 
 extern int test_rank, test_size; /* in MPI_COMM_WORLD */
-extern long test_count;		 /* --count */
+extern long test_count;          /* --count */
 
 /* What main() returns. */
 int test_main(const struct test_program *program, int argc, char **argv);
