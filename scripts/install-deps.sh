@@ -23,7 +23,7 @@ build=(gcc=gcc libc6-dev make=make cmake=cmake pkg-config=pkg-config libfabric-d
 	libcmocka-dev)
 demo=(libfabric-bin=fi_pingpong curl=curl)
 test=("${demo[@]}" "g++=g++" git=git python3=python3 binutils=nm iproute2=ip
-	procps=ps spin=spin tshark=tshark wrk=wrk clang-format-14=clang-format-14
+	procps=ps openmpi-bin=mpirun libopenmpi-dev=mpicc spin=spin tshark=tshark wrk=wrk clang-format-14=clang-format-14
 	shellcheck=shellcheck)
 bench=("${demo[@]}" python3=python3 iproute2=ip wrk=wrk gnuplot-nox=gnuplot)
 
