@@ -3,7 +3,7 @@
  * iwarp_rx.c - FPDUs from the stream into the places that their headers name.
  *
  * Two ways. Octets read into the instance's scratch are sorted from there (take): good for many small
- * messages in one read. What is left of a large payload is read straight to its place, together with
+ * messages in one read; those that lie there whole are shown to the user as they lie (take_whole). What is left of a large payload is read straight to its place, together with
  * its trailer and the next header (plan_direct).
  *
  * A Send without a receive stalls the connection. What had already been read behind its header then
@@ -17,7 +17,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fabric/iwarp/iwarp.h"
@@ -29,9 +28,6 @@
 /* The shortest FPDU: a tagged header and a CRC. A read of this size cannot reach into the next. */
 #define FPDU_MIN (sizeof(struct ddp_tagged) + MPA_CRC_SIZE)
 static_assert(FPDU_MIN == DDP_HDR_MAX, "a read for a header never overshoots an empty FPDU");
-
-/* Of what waits to be sent between messages: beside the answers to reads, one read of our own. */
-#define CTL_OWN_MAX (DDP_HDR_MAX + sizeof(struct rdmap_read_req) + MPA_CRC_SIZE)
 
 static uint32_t min32(uint32_t a, uint32_t b)
 {
@@ -51,9 +47,7 @@ static int check_send(struct fab_msg_conn *c)
 
 	if (h->opcode == RDMAP_SEND_INV || h->opcode == RDMAP_SEND_SE_INV)
 		return -DDP_E_INVALIDATE;
-	if (h->opcode == RDMAP_IMMEDIATE || h->opcode == RDMAP_IMMEDIATE_SE)
-		return -DDP_E_OPCODE; /* not among the features that we offer */
-	if (h->msn != c->rx_msn)
+	if (h->msn != c->rx.send)
 		return -DDP_E_MSN;
 	if (h->mo != c->rx_mo)
 		return -DDP_E_MO;
@@ -63,27 +57,25 @@ static int check_send(struct fab_msg_conn *c)
 	return h->payload_len || h->last ? 0 : -DDP_E_LENGTH;
 }
 
-/*
- * Nothing of ours may be written to or read from yet; empty ones start a connection (RFC 6581). Only
- * a Terminate may come inside a message: its sender cannot end it any more.
- */
-static int check_other(const struct fab_msg_conn *c)
+/* Segments of a Write or a Read Response follow each other, in memory as well. */
+static int check_tagged(struct fab_msg_conn *c)
 {
 	const struct ddp_hdr *h = &c->h;
 
-	if (h->opcode == RDMAP_TERMINATE)
-		return 0;
-	if (c->in_msg)
+	c->first = !c->in_msg;
+	if (c->in_msg &&
+	    (h->opcode != c->rx_opcode || h->stag != c->rx_stag || h->to != c->rx_to))
 		return -DDP_E_INTERLEAVED;
-	switch (h->opcode) {
-	case RDMAP_WRITE:
-	case RDMAP_READ_RESPONSE:
-		return h->payload_len || !h->last ? -DDP_E_STAG : 0;
-	case RDMAP_READ_REQUEST:
-		return h->msn != c->rx_read_msn ? -DDP_E_MSN : 0;
-	default:
-		return -DDP_E_OPCODE;
-	}
+	if (!h->payload_len && !h->last)
+		return -DDP_E_LENGTH;
+	c->in_msg = true;
+	c->rx_stag = h->stag;
+	return 0;
+}
+
+static bool is_send(const struct ddp_hdr *h)
+{
+	return h->opcode >= RDMAP_SEND && h->opcode <= RDMAP_SEND_SE_INV;
 }
 
 /* What this FPDU is, in its turn. */
@@ -95,17 +87,19 @@ static int fpdu_begin(struct fab_msg_conn *c)
 	c->done = 0;
 	c->trailer_have = 0;
 	c->rx_crc = c->crc ? mpa_crc_add(MPA_CRC_START, c->hdr, c->h.hdr_len) : 0;
-	if (!c->h.tagged && c->h.qn == DDP_QN_SEND) {
+	c->phase = c->h.payload_len ? IW_BODY : IW_TRAILER;
+	if (is_send(&c->h)) {
 		err = check_send(c);
 		c->phase = IW_PLACE;
-		c->rx_opcode = c->h.opcode;
-		return err;
+	} else if (c->h.tagged) {
+		err = check_tagged(c);
+		if (c->h.payload_len)
+			c->phase = IW_PAYLOAD;
+	} else {
+		return iw_req_check(c);
 	}
-	err = check_other(c);
-	if (err)
-		return err;
-	c->phase = c->h.payload_len ? IW_BODY : IW_TRAILER;
-	return 0;
+	c->rx_opcode = c->h.opcode;
+	return err;
 }
 
 /* Takes the header. Octets used; negative: a violation. */
@@ -131,23 +125,49 @@ static int take_header(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 
 /* ---------------------------------------------------------------------- payload */
 
-static void piece_of(const struct fab_msg_conn *c, struct fab_place *piece)
+static int ask_send(struct fab_msg_conn *c, struct iovec *iov, bool *more)
 {
-	piece->offset = c->h.mo + c->done;
-	piece->len = c->h.payload_len - c->done;
-	piece->last = c->h.last;
+	struct fab_place piece = { .offset = c->h.mo + c->done,
+				   .len = c->h.payload_len - c->done,
+				   .last = c->h.last };
+	int n = c->ops->rx_place(c->user, &piece, iov, FAB_PLACE_IOV);
+
+	*more = piece.more;
+	return n;
 }
 
-/* Asks where the rest of this FPDU's payload goes. Entries; STALLED; -DDP_E_LOCAL: it is over. */
-static int ask_place(struct fab_msg_conn *c, struct iovec iov[FAB_PLACE_IOV])
+static void tagged_of(const struct fab_msg_conn *c, uint32_t done, struct fab_tagged *t)
 {
-	struct fab_place piece;
+	*t = (struct fab_tagged){
+		.response = c->h.opcode == RDMAP_READ_RESPONSE,
+		.first = c->first && !done,
+		.last = c->h.last,
+		.stag = c->h.stag,
+		.to = c->h.to + done,
+		.len = c->h.payload_len - done,
+	};
+}
+
+static int ask_tagged(struct fab_msg_conn *c, struct iovec *iov)
+{
+	struct fab_tagged t;
+
+	tagged_of(c, c->done, &t);
+	return c->ops->rx_tagged(c->user, &t, iov, FAB_PLACE_IOV);
+}
+
+/*
+ * Asks where the rest of this FPDU's payload goes. Entries; STALLED; -DDP_E_LOCAL: it is over.
+ * *@more: behind them there is more to be asked for.
+ */
+static int ask_place(struct fab_msg_conn *c, struct iovec iov[FAB_PLACE_IOV], bool *more)
+{
 	int n;
 
-	piece_of(c, &piece);
-	n = c->ops->rx_place(c->user, &piece, iov, FAB_PLACE_IOV);
-	if (n < 0 && n != -EAGAIN && c->state == IW_OPEN)
-		iw_terminate(c, TERM_RDMAP_LOCAL, n);
+	*more = false;
+	n = c->h.tagged ? ask_tagged(c, iov) : ask_send(c, iov, more);
+	if (n < 0 && (n != -EAGAIN || c->h.tagged))
+		return iw_refuse(c, n);
 	/* closed from within: its memory is not to be touched any more, and nothing is to be kept */
 	if (c->state != IW_OPEN)
 		return -DDP_E_LOCAL;
@@ -185,17 +205,23 @@ static void payload_moved(struct fab_msg_conn *c, uint32_t len)
 static int take_payload(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 {
 	struct iovec iov[FAB_PLACE_IOV];
-	uint32_t len = min32(n, c->h.payload_len - c->done);
-	int entries = ask_place(c, iov);
+	uint32_t len = min32(n, c->h.payload_len - c->done), placed;
+	bool more;
+	int entries = ask_place(c, iov, &more);
 
 	if (entries < 0)
 		return entries;
 	c->in_msg = true;
 	if (len) {
+		placed = scatter(iov, entries, p, len);
+		if (more && !placed)
+			return -DDP_E_LOCAL; /* it would be asked for ever */
+		if (more)
+			len = placed;
 		/* what has no place is dropped: the message is longer than its receive */
-		c->cut |= scatter(iov, entries, p, len) < len;
+		c->cut |= placed < len && !c->h.tagged;
 		fab_count(&c->m->env.counters->copies, 1);
-		fab_count(&c->m->env.counters->copy_bytes, len);
+		fab_count(&c->m->env.counters->copy_bytes, placed);
 		if (c->crc)
 			c->rx_crc = mpa_crc_add(c->rx_crc, p, len);
 	}
@@ -208,10 +234,6 @@ static int take_body(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 {
 	uint32_t len = min32(n, c->h.payload_len - c->done);
 
-	if (!c->body)
-		c->body = calloc(1, RDMAP_BODY_MAX);
-	if (!c->body)
-		return -DDP_E_LOCAL;
 	if (c->done < RDMAP_BODY_MAX)
 		memcpy(c->body + c->done, p, min32(len, RDMAP_BODY_MAX - c->done));
 	if (c->crc)
@@ -234,78 +256,49 @@ static void end_send(struct fab_msg_conn *c)
 		fab_count(&c->m->env.counters->msgs_truncated, c->cut);
 		c->in_msg = c->cut = false;
 		c->rx_mo = 0;
-		c->rx_msn++;
+		c->rx.send++;
 	}
 	c->ops->rx_done(c->user, &piece);
 }
 
-/*
- * The peer's ready-to-receive read: an empty one is answered, others find no memory of ours. Answers
- * that the peer does not take in are bounded by what it was told: IRD reads at a time.
- */
-static int end_read_request(struct fab_msg_conn *c)
+/* @start: the first FPDU of a responder's connection; when that is what was agreed on, no message. */
+static void end_tagged(struct fab_msg_conn *c, bool start)
 {
-	uint8_t fpdu[DDP_HDR_MAX + MPA_TRAILER_MAX];
-	struct rdmap_read read;
-	unsigned n;
-	uint32_t crc = MPA_CRC_START;
+	bool empty = c->first && c->h.last && !c->h.payload_len;
+	struct fab_tagged t;
 
-	c->rx_read_msn++;
-	rdmap_read_get(c->body, &read);
-	if (read.len)
-		return -DDP_E_READ_STAG;
-	if (iw_tx_ctl_waiting(c) > CTL_OWN_MAX + c->ird * FPDU_MIN)
-		return -DDP_E_NO_BUFFER;
-	n = ddp_put_tagged(fpdu, RDMAP_READ_RESPONSE, true, read.sink_stag, read.sink_to, 0);
-	if (c->crc)
-		crc = mpa_crc_add(crc, fpdu, n);
-	n += mpa_trailer_put(fpdu + n, n - MPA_LEN_SIZE, c->crc, crc);
-	return iw_tx_ctl(c, fpdu, n) ? -DDP_E_LOCAL : 0;
-}
-
-static void end_terminate(struct fab_msg_conn *c)
-{
-	static const uint8_t nothing[RDMAP_BODY_MAX];
-	struct rdmap_terminate t;
-
-	rdmap_term_parse(c->body ? c->body : nothing, min32(c->h.payload_len, RDMAP_BODY_MAX), &t);
-	fab_count(&c->m->env.counters->terminates_rx, 1);
-	fab_logf(&c->m->env, FAB_LOG_WARN,
-		 "the peer terminated the connection: %s (%02x %02x %02x %02x)",
-		 t.valid ? rdmap_term_name(t.term) : "no reason given", t.raw[0], t.raw[1],
-		 t.raw[2], t.raw[3]);
-	iw_end(c, -ECONNABORTED);
-}
-
-static int end_other(struct fab_msg_conn *c)
-{
-	int err = 0;
-
-	if (c->h.opcode == RDMAP_READ_REQUEST)
-		err = end_read_request(c);
-	else if (c->h.opcode == RDMAP_TERMINATE)
-		end_terminate(c);
-	/* what a Terminate of ours will quote stays */
-	if (!err) {
-		free(c->body);
-		c->body = NULL;
+	c->rx_to = c->h.to + c->h.payload_len;
+	if (c->h.last)
+		c->in_msg = false;
+	if (start && empty && c->h.opcode == RDMAP_WRITE && c->rtr == MPA_RTR_WRITE)
+		return;
+	if (empty && c->h.opcode == RDMAP_READ_RESPONSE && c->rtr_read) {
+		c->rtr_read = false;
+		return;
 	}
-	return err;
+	fab_count(&c->m->env.counters->msgs_rx, c->h.last);
+	tagged_of(c, 0, &t);
+	c->ops->rx_tagged_done(c->user, &t);
 }
 
 static int fpdu_end(struct fab_msg_conn *c)
 {
+	bool start = c->hold_tx;
+
 	if (c->crc && !mpa_trailer_ok(c->trailer, c->h.ulpdu_len, c->rx_crc))
 		return -DDP_E_CRC;
 	c->phase = IW_HEADER;
-	if (c->hold_tx) {
+	if (start) {
 		/* the initiator has spoken: from now on so may we */
 		c->hold_tx = false;
 		c->m->stream->tx_want(c->conn);
 	}
-	if (c->h.tagged || c->h.qn != DDP_QN_SEND)
-		return end_other(c);
-	end_send(c);
+	if (is_send(&c->h))
+		end_send(c);
+	else if (c->h.tagged)
+		end_tagged(c, start);
+	else
+		return iw_req_end(c);
 	return 0;
 }
 
@@ -319,6 +312,63 @@ static int take_trailer(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 	if (c->trailer_have == c->h.trailer_len)
 		err = fpdu_end(c);
 	return err ? err : (int)len;
+}
+
+/* ------------------------------------------------------------------ whole messages */
+
+/* Of a Send that is one FPDU; bits that are reserved, and not zero, take the other way. */
+#define WHOLE_DDP (DDP_LAST | DDP_VERSION)
+#define WHOLE_RDMAP (RDMAP_VERSION | RDMAP_SEND)
+#define WHOLE_RDMAP_SE (RDMAP_VERSION | RDMAP_SEND_SE)
+
+/* Octets of the FPDU at @p if it is all there, a Send, and the one expected now; else 0. */
+static inline uint32_t whole(const struct fab_msg_conn *c, const struct ddp_untagged *h, size_t n)
+{
+	uint32_t ulpdu, fpdu;
+
+	if (n < sizeof(*h) || h->ctrl.ddp != WHOLE_DDP ||
+	    (h->ctrl.rdmap != WHOLE_RDMAP && h->ctrl.rdmap != WHOLE_RDMAP_SE))
+		return 0;
+	ulpdu = be16_get(h->ctrl.ulpdu_len);
+	fpdu = mpa_fpdu_len(ulpdu);
+	if (fpdu > n || ulpdu < DDP_UNTAGGED_LEN || be32_get(h->qn) != DDP_QN_SEND ||
+	    be32_get(h->msn) != c->rx.send || be32_get(h->mo))
+		return 0;
+	return fpdu;
+}
+
+static bool whole_crc(const uint8_t *p, uint32_t ulpdu)
+{
+	uint32_t len = MPA_LEN_SIZE + ulpdu;
+
+	return mpa_trailer_ok(p + len, ulpdu, mpa_crc_add(MPA_CRC_START, p, len));
+}
+
+/*
+ * The short way of small messages, many in one read: nothing of them is kept here. Octets used; 0:
+ * take the other way, which also finds out what is wrong. Negative: it is over.
+ */
+static inline int take_whole(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	uint32_t fpdu = whole(c, (const void *)p, n);
+	uint32_t ulpdu;
+	int err;
+
+	if (!fpdu)
+		return 0;
+	ulpdu = be16_get(((const struct ddp_ctrl *)p)->ulpdu_len);
+	if (c->crc && !whole_crc(p, ulpdu))
+		return 0;
+	err = c->ops->rx_whole(c->user, p + DDP_HDR_MAX, ulpdu - DDP_UNTAGGED_LEN);
+	if (err > 0)
+		return 0;
+	if (err < 0 && c->state == IW_OPEN) {
+		memcpy(c->hdr, p, DDP_HDR_MAX);
+		ddp_parse(p, DDP_HDR_MAX, &c->h);
+		return iw_refuse(c, err);
+	}
+	c->rx.send++;
+	return fpdu;
 }
 
 /* --------------------------------------------------------------------- all of it */
@@ -339,6 +389,33 @@ static int take_one(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 	}
 }
 
+/* As many whole messages as are there. Octets used; negative: it is over. */
+static ssize_t take_wholes(struct fab_msg_conn *c, const uint8_t *p, size_t n)
+{
+	unsigned msgs = 0;
+	size_t at = 0;
+	int used = 0;
+
+	while (at < n && c->state == IW_OPEN) {
+		used = take_whole(c, p + at, n - at);
+		if (used <= 0)
+			break;
+		at += used;
+		msgs++;
+	}
+	if (msgs) {
+		fab_count(&c->m->env.counters->fpdus_rx, msgs);
+		fab_count(&c->m->env.counters->msgs_rx, msgs);
+	}
+	return used < 0 ? used : (ssize_t)at;
+}
+
+/* Between two FPDUs, and nothing is special about the next. */
+static bool whole_may_come(const struct fab_msg_conn *c)
+{
+	return c->phase == IW_HEADER && !c->have && !c->in_msg && !c->hold_tx;
+}
+
 /*
  * Sorts octets. How many were used: fewer than @n when stalled. Negative: the connection is over and
  * its user knows.
@@ -346,11 +423,13 @@ static int take_one(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 static ssize_t take(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 {
 	size_t at = 0;
+	ssize_t used;
 
 	/* a Send that was just announced looks for its receive even with nothing behind it */
 	while (c->state == IW_OPEN && (at < n || c->phase == IW_PLACE)) {
-		int used = take_one(c, p + at, n - at);
-
+		used = whole_may_come(c) ? take_wholes(c, p + at, n - at) : 0;
+		if (!used)
+			used = take_one(c, p + at, n - at);
 		if (used == STALLED)
 			return at;
 		if (used < 0)
@@ -417,7 +496,8 @@ static int landed(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 static int crc_direct(struct fab_msg_conn *c, uint32_t part)
 {
 	struct iovec iov[FAB_PLACE_IOV];
-	int entries = ask_place(c, iov);
+	bool more;
+	int entries = ask_place(c, iov, &more);
 
 	for (int i = 0; i < entries && part; i++) {
 		uint32_t len = min32(part, iov[i].iov_len);
@@ -457,7 +537,8 @@ static size_t iov_bytes(const struct iovec *iov, int n)
 static int plan_direct(struct fab_msg_conn *c, struct iovec *iov)
 {
 	uint32_t rest = c->h.payload_len - c->done;
-	int n = ask_place(c, iov);
+	bool more;
+	int n = ask_place(c, iov, &more);
 
 	if (n < 0)
 		return n;

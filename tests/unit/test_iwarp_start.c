@@ -658,7 +658,7 @@ static void nobody_answers(void **state)
 	struct script_end *e;
 
 	(void)state;
-	assert_int_equal(iwarp_ops.connect(na.m, &attr, NULL, 0, &chan_user, &a, &a.conn), 0);
+	assert_int_equal(iwarp_ops.connect(na.m, &attr, NULL, NULL, 0, &chan_user, &a, &a.conn), 0);
 	e = request_taken(&req);
 	node_pass(&na, SECOND / 2);
 	assert_int_equal(a.connected, 0);
