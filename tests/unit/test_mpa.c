@@ -414,7 +414,7 @@ static void test_decode_blocks(void **state)
 		{ FRAME(MAGIC "\x01\x0c\x00\x03\x00\x80\x00\x00"), 0, true },
 		/* a later version, with an item of its own, then octets that nobody explains */
 		{ FRAME(MAGIC "\x07\x0f\x00\x03\x00\x80\xff\xff\x63\x01k??"), 0, true },
-		{ FRAME(MAGIC "\x01\x10\x00\x03\x00\x80\x00\x00\x01\x00\x02\x00"), 0, true },
+		{ FRAME(MAGIC "\x01\x10\x00\x03\x00\x80\x00\x00\x61\x00\x62\x00"), 0, true },
 		/* not ours: left to the application that put it there */
 		{ FRAME("\xe7\x65\x74"), 0, false },
 		{ FRAME("\xe7\x65\x74\x62\x01\x0c\x00\x03\x00\x80\x00\x00"), 0, false },
@@ -445,6 +445,34 @@ static void test_decode_blocks(void **state)
 		if (!cases[i].err && got.is_eta) {
 			assert_int_equal(got.eta.features, 3);
 			assert_int_equal(got.eta.mulpdu, 128);
+		}
+	}
+}
+
+/* An item that is known has the length of what it holds, a name any that there is room for. */
+static void test_decode_items(void **state)
+{
+	static const struct {
+		uint8_t min, max;
+	} lens[] = { [MPA_ITEM_NAME] = { 1, 56 },
+		     [MPA_ITEM_INCARNATION] = { 8, 8 },
+		     [MPA_ITEM_CHALLENGE] = { 16, 16 },
+		     [MPA_ITEM_PROOF] = { 32, 32 },
+		     [MPA_ITEM_LIMITS] = { 8, 8 },
+		     [MPA_ITEM_LIMITS + 1] = { 0, 255 } };
+	uint8_t block[255] = MAGIC "\x01\x00\x00\x03\x00\x80";
+	struct mpa_start got;
+
+	(void)state;
+	for (uint8_t type = 1; type < COUNT(lens); type++) {
+		for (uint8_t len = 0; len < 80; len++) {
+			bool good = len >= lens[type].min && len <= lens[type].max;
+
+			block[5] = 12 + 2 + len;
+			block[12] = type;
+			block[13] = len;
+			assert_int_equal(decode_block(block, 14 + len, &got),
+					 good ? 0 : -MPA_E_ETA_BLOCK);
 		}
 	}
 }
@@ -937,6 +965,7 @@ int main(void)
 		cmocka_unit_test(test_decode_wrong_key),
 		cmocka_unit_test(test_decode_errors),
 		cmocka_unit_test(test_decode_blocks),
+		cmocka_unit_test(test_decode_items),
 		cmocka_unit_test(test_items),
 		cmocka_unit_test(test_agree_etas),
 		cmocka_unit_test(test_agree_crc),
