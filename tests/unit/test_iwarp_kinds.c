@@ -832,6 +832,41 @@ static void places_in_bits(void **state)
 	}
 }
 
+/* ------------------------------------------------------------------------- closing from within */
+
+static void close_within(enum chan_at where, unsigned skip, unsigned variant)
+{
+	struct chan *c = variant & 1 ? &a : &b;
+
+	open_pair(variant & 4 ? 65000 : 700, variant & 2);
+	script.random = skip * 100 + variant + 1;
+	c->close_at = where;
+	c->close_skip = skip;
+	c->reset = variant & 4;
+	c->seed = variant; /* decides on what it says about what is gone */
+	c->whole = c == &a;
+	a.from = b.from = NULL;
+	a.check = b.check = false;
+	for (unsigned i = 0; i < 3 * KINDS; i++) {
+		send_one(&a, &b, kinds[i % KINDS], i * i * 70);
+		send_one(&b, &a, kinds[(i + variant) % KINDS], i * i * 300);
+		script_turn(i & 1 ? na.fab : nb.fab);
+	}
+	settle();
+	assert_true(skip || !c->conn);
+	assert_int_equal(a.closed + b.closed, !c->conn);
+	nodes_close();
+}
+
+static void closed_from_within(void **state)
+{
+	(void)state;
+	for (enum chan_at where = AT_TX_PEEK; where < AT_COUNT; where++)
+		for (unsigned skip = 0; skip < 4 && where != AT_CLOSED; skip++)
+			for (unsigned variant = 0; variant < 12; variant++)
+				close_within(where, skip, variant);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -856,6 +891,7 @@ int main(void)
 		cmocka_unit_test(a_bad_one_among_whole_sends),
 		cmocka_unit_test(whole_sends_without_receives),
 		cmocka_unit_test(places_in_bits),
+		cmocka_unit_test(closed_from_within),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
