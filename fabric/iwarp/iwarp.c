@@ -134,8 +134,7 @@ static unsigned bad_segment(const struct fab_msg_conn *c, uint8_t bad[DDP_HDR_MA
 	unsigned n = c->have ? c->have : c->h.hdr_len;
 
 	memcpy(bad, c->hdr, n);
-	if (c->have || c->h.opcode != RDMAP_READ_REQUEST ||
-	    c->done < sizeof(struct rdmap_read_req))
+	if (c->have || c->h.opcode != RDMAP_READ_REQUEST || c->done < sizeof(struct rdmap_read_req))
 		return n;
 	memcpy(bad + n, c->body, sizeof(struct rdmap_read_req));
 	return n + sizeof(struct rdmap_read_req);

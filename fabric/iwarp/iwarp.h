@@ -120,7 +120,7 @@ struct fab_msg_conn {
 	/* the peer's requests that its user was told of, and that it has answered: modulo 2^16 */
 	uint16_t asked, answered;
 	struct iw_empty *empties; /* in their order */
-	uint8_t *ctl;     /* FPDUs of our own, between messages; NULL: none */
+	uint8_t *ctl;             /* FPDUs of our own, between messages; NULL: none */
 	uint32_t ctl_len, ctl_off;
 
 	/* receiving */
@@ -138,10 +138,10 @@ struct fab_msg_conn {
 	struct ddp_hdr h;
 	uint32_t done; /* of the payload or body */
 	uint32_t rx_crc;
-	struct iw_msns rx;    /* those of the messages under way */
-	uint32_t rx_mo;       /* where the Send goes on */
-	uint32_t rx_stag;     /* of the tagged message, */
-	uint64_t rx_to;       /* and where that goes on */
+	struct iw_msns rx;            /* those of the messages under way */
+	uint32_t rx_mo;               /* where the Send goes on */
+	uint32_t rx_stag;             /* of the tagged message, */
+	uint64_t rx_to;               /* and where that goes on */
 	uint8_t body[RDMAP_BODY_MAX]; /* of a message that is not data */
 	uint8_t *stash;               /* read, and no receive for it */
 	uint32_t stash_len, stash_off;

@@ -61,9 +61,7 @@ static int empty_later(struct fab_msg_conn *c, const struct rdmap_read *read)
 	e = malloc(sizeof(*e));
 	if (!e)
 		return -DDP_E_LOCAL;
-	*e = (struct iw_empty){
-		.stag = read->sink_stag, .to = read->sink_to, .behind = c->asked
-	};
+	*e = (struct iw_empty){ .stag = read->sink_stag, .to = read->sink_to, .behind = c->asked };
 	*at = e;
 	return 0;
 }

@@ -63,8 +63,7 @@ static int check_tagged(struct fab_msg_conn *c)
 	const struct ddp_hdr *h = &c->h;
 
 	c->first = !c->in_msg;
-	if (c->in_msg &&
-	    (h->opcode != c->rx_opcode || h->stag != c->rx_stag || h->to != c->rx_to))
+	if (c->in_msg && (h->opcode != c->rx_opcode || h->stag != c->rx_stag || h->to != c->rx_to))
 		return -DDP_E_INTERLEAVED;
 	if (!h->payload_len && !h->last)
 		return -DDP_E_LENGTH;

@@ -309,8 +309,7 @@ static void reply_came(struct fab_msg_conn *c)
 	fab_count(&c->m->env.counters->mpa_refused, 1);
 	if (err == -MPA_E_REJECTED) {
 		c->state = IW_CLOSED;
-		c->ops->connected(c->user, -ECONNREFUSED, NULL, s->theirs.user,
-				  s->theirs.user_len);
+		c->ops->connected(c->user, -ECONNREFUSED, NULL, s->theirs.user, s->theirs.user_len);
 		iw_free(c);
 		return;
 	}

@@ -612,10 +612,9 @@ static int chan_rx_read(void *user, const struct fab_read_req *r)
 	if (err)
 		return err > 0 ? (int)(c->seed % 2) - 1 : err;
 	if (c->answer && r->len <= CHAN_REGION) {
-		s = (struct fab_send){ .op = FAB_READ_RESP,
-				       .stag = r->sink_stag,
-				       .to = r->sink_to,
-				       .len = r->len };
+		s = (struct fab_send){
+			.op = FAB_READ_RESP, .stag = r->sink_stag, .to = r->sink_to, .len = r->len
+		};
 		chan_op(c, &s, 1 + r->len % 5);
 	}
 	return 0;
@@ -631,9 +630,9 @@ static int chan_rx_atomic(void *user, const struct fab_atomic_req *r)
 	if (err)
 		return err > 0 ? (int)(c->seed % 2) - 1 : err;
 	if (c->answer) {
-		s = (struct fab_send){
-			.op = FAB_ATOMIC_RESP, .id = r->id, .value = r->atomic.data ^ r->to
-		};
+		s = (struct fab_send){ .op = FAB_ATOMIC_RESP,
+				       .id = r->id,
+				       .value = r->atomic.data ^ r->to };
 		chan_op(c, &s, 1);
 	}
 	return 0;
@@ -696,8 +695,7 @@ int chan_connect(struct chan *c, const union fab_addr *to, const void *pdata, si
 {
 	struct fab_connect_attr attr = { .peer = to };
 
-	return iwarp_ops.connect(c->node->m, &attr, c->hello, pdata, len, &chan_user, c,
-				 &c->conn);
+	return iwarp_ops.connect(c->node->m, &attr, c->hello, pdata, len, &chan_user, c, &c->conn);
 }
 
 int chan_accept(struct chan *c, struct fab_msg_conn *conn, const void *pdata, size_t len)

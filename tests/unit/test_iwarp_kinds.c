@@ -81,16 +81,16 @@ static void open_pair(uint32_t fpdu_max, bool crc)
 /* b's connection, with the test in the place of another eta. */
 static void hand_open(bool crc, uint8_t rtr)
 {
-	struct mpa_start req = { .rev = MPA_REV_2,
-				 .enhanced = true,
-				 .p2p = true,
-				 .ird = 4,
-				 .ord = 4,
-				 .rtr = rtr,
-				 .is_eta = true,
-				 .eta = { .version = 1,
-					  .features = MPA_FEATURE_RFC7306,
-					  .mulpdu = MPA_MULPDU_MAX } };
+	struct mpa_start req = {
+		.rev = MPA_REV_2,
+		.enhanced = true,
+		.p2p = true,
+		.ird = 4,
+		.ord = 4,
+		.rtr = rtr,
+		.is_eta = true,
+		.eta = { .version = 1, .features = MPA_FEATURE_RFC7306, .mulpdu = MPA_MULPDU_MAX }
+	};
 	uint8_t bytes[MPA_FRAME_MAX];
 	const uint8_t *got;
 
@@ -144,7 +144,7 @@ static struct fab_send some_message(uint8_t op, uint32_t len)
 		s.id = len * 3;
 		some_atomic = (struct fab_atomic){
 			.op = len & 1 ? FAB_CMP_SWAP : FAB_FETCH_ADD,
-			.data = len * 0x100000001,
+			.data = len * 0x100000001u,
 			.data_mask = len & 2 ? UINT64_MAX : 0,
 			.cmp = ~(uint64_t)len,
 			.cmp_mask = UINT64_MAX - len,
@@ -154,7 +154,7 @@ static struct fab_send some_message(uint8_t op, uint32_t len)
 	default:
 		s.op = FAB_IMMEDIATE;
 		s.flags = len & 1 ? FAB_SEND_SOLICITED : 0;
-		s.value = len * 0xfedcba987654321;
+		s.value = len * 0xfedcba987654321u;
 	}
 	return s;
 }
@@ -342,16 +342,15 @@ static void empty_writes(void **state)
 /* The read that starts a connection has a number; its answer is no message, the next one is. */
 static void reads_behind_a_starting_read(void **state)
 {
-	struct mpa_start req, rep = { .rev = MPA_REV_2,
-				      .enhanced = true,
-				      .p2p = true,
-				      .ird = 4,
-				      .ord = 4,
-				      .rtr = MPA_RTR_READ,
-				      .is_eta = true,
-				      .eta = { .version = 1,
-					       .features = MPA_FEATURE_RFC7306,
-					       .mulpdu = 3000 } };
+	struct mpa_start req,
+		rep = { .rev = MPA_REV_2,
+			.enhanced = true,
+			.p2p = true,
+			.ird = 4,
+			.ord = 4,
+			.rtr = MPA_RTR_READ,
+			.is_eta = true,
+			.eta = { .version = 1, .features = MPA_FEATURE_RFC7306, .mulpdu = 3000 } };
 	uint8_t bytes[MPA_FRAME_MAX];
 	struct fab_send s = some_message(FAB_ATOMIC, 5);
 	union fab_addr raw;
@@ -622,7 +621,8 @@ static void tagged_messages_are_not_interleaved(void **state)
 	(void)state;
 	for (unsigned i = 0; i < sizeof(next) / sizeof(next[0]); i++) {
 		hand_started(false);
-		put(bytes, fpdu_tagged_at(bytes, RDMAP_WRITE, false, CHAN_STAG, CHAN_TO, 40, false));
+		put(bytes,
+		    fpdu_tagged_at(bytes, RDMAP_WRITE, false, CHAN_STAG, CHAN_TO, 40, false));
 		assert_int_equal(b.event_count, 0);
 		assert_int_equal(b.closed, 0);
 		if (next[i].ok) {
@@ -640,7 +640,8 @@ static void tagged_messages_are_not_interleaved(void **state)
 	}
 	for (uint8_t op = 0; op < FAB_OPS; op++) {
 		hand_started(false);
-		put(bytes, fpdu_tagged_at(bytes, RDMAP_WRITE, false, CHAN_STAG, CHAN_TO, 40, false));
+		put(bytes,
+		    fpdu_tagged_at(bytes, RDMAP_WRITE, false, CHAN_STAG, CHAN_TO, 40, false));
 		expect(bytes, a_message(bytes, op, false), DDP_E_INTERLEAVED);
 	}
 }
@@ -665,10 +666,14 @@ static void numbers(void **state)
 		uint8_t first, next;
 		bool same;
 	} pairs[] = {
-		{ FAB_SEND, FAB_IMMEDIATE, true },       { FAB_IMMEDIATE, FAB_SEND, true },
-		{ FAB_READ, FAB_ATOMIC, true },          { FAB_ATOMIC, FAB_READ, true },
-		{ FAB_IMMEDIATE, FAB_IMMEDIATE, true },  { FAB_SEND, FAB_READ, false },
-		{ FAB_ATOMIC_RESP, FAB_ATOMIC, false },  { FAB_READ, FAB_ATOMIC_RESP, false },
+		{ FAB_SEND, FAB_IMMEDIATE, true },
+		{ FAB_IMMEDIATE, FAB_SEND, true },
+		{ FAB_READ, FAB_ATOMIC, true },
+		{ FAB_ATOMIC, FAB_READ, true },
+		{ FAB_IMMEDIATE, FAB_IMMEDIATE, true },
+		{ FAB_SEND, FAB_READ, false },
+		{ FAB_ATOMIC_RESP, FAB_ATOMIC, false },
+		{ FAB_READ, FAB_ATOMIC_RESP, false },
 		{ FAB_ATOMIC_RESP, FAB_ATOMIC_RESP, true },
 	};
 	uint8_t bytes[256];
@@ -850,6 +855,8 @@ static void close_within(enum chan_at where, unsigned skip, unsigned variant)
 	for (unsigned i = 0; i < 3 * KINDS; i++) {
 		send_one(&a, &b, kinds[i % KINDS], i * i * 70);
 		send_one(&b, &a, kinds[(i + variant) % KINDS], i * i * 300);
+		send_one(&b, &a, FAB_SEND, i);
+		send_one(&a, &b, FAB_SEND, i);
 		script_turn(i & 1 ? na.fab : nb.fab);
 	}
 	settle();

@@ -454,12 +454,9 @@ static void test_decode_items(void **state)
 {
 	static const struct {
 		uint8_t min, max;
-	} lens[] = { [MPA_ITEM_NAME] = { 1, 56 },
-		     [MPA_ITEM_INCARNATION] = { 8, 8 },
-		     [MPA_ITEM_CHALLENGE] = { 16, 16 },
-		     [MPA_ITEM_PROOF] = { 32, 32 },
-		     [MPA_ITEM_LIMITS] = { 8, 8 },
-		     [MPA_ITEM_LIMITS + 1] = { 0, 255 } };
+	} lens[] = { [MPA_ITEM_NAME] = { 1, 56 },       [MPA_ITEM_INCARNATION] = { 8, 8 },
+		     [MPA_ITEM_CHALLENGE] = { 16, 16 }, [MPA_ITEM_PROOF] = { 32, 32 },
+		     [MPA_ITEM_LIMITS] = { 8, 8 },      [MPA_ITEM_LIMITS + 1] = { 0, 255 } };
 	uint8_t block[255] = MAGIC "\x01\x00\x00\x03\x00\x80";
 	struct mpa_start got;
 
