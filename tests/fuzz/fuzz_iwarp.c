@@ -162,6 +162,8 @@ static void step_fpdu(struct input *in)
 		len = MPA_ULPDU_MAX - DDP_UNTAGGED_LEN;
 	n = fpdu_header(fpdu, opcode, flags, len);
 	memset(fpdu + n, flags & 32 ? flags : 0, len);
+	if (opcode == RDMAP_READ_REQUEST && flags & 32 && len == sizeof(struct rdmap_read_req))
+		rdmap_read_put(fpdu + n, &(struct rdmap_read){ .len = flags * 5 });
 	n = fpdu_end(fpdu, n + len, crc);
 	script_put(peer, fpdu, flags & 64 ? n - 1 - n / 3 : n);
 	went_on(opcode, flags, len);

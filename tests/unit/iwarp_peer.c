@@ -492,8 +492,8 @@ static void chan_rx_done(void *user, const struct fab_place *piece)
 static int chan_rx_whole(void *user, const void *p, uint32_t len)
 {
 	struct chan *c = user;
-	struct chan_in *r = &c->in[c->in_done];
 	uint32_t done = 0;
+	struct chan_in *r;
 
 	CHECK(c->connected && !c->closed && !c->at && !c->asked && !c->tagged_len);
 	if (at(c, AT_RX_WHOLE))
@@ -502,8 +502,9 @@ static int chan_rx_whole(void *user, const void *p, uint32_t len)
 		return 1;
 	if (c->place_err)
 		return c->place_err;
-	if (c->in_done == c->in_count || r->size < len)
+	if (c->in_done == c->in_count || c->in[c->in_done].size < len)
 		return 1;
+	r = &c->in[c->in_done];
 	for (int i = 0; i < r->niov && done < len; i++) {
 		uint32_t n = r->iov[i].iov_len < len - done ? r->iov[i].iov_len : len - done;
 
