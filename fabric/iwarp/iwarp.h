@@ -6,6 +6,7 @@
  *	iwarp_start.c	MPA start-up, on both sides
  *	iwarp_hello.c	what etas tell each other there
  *	iwarp_rx.c	FPDUs from the stream into the places that their headers name
+ *	iwarp_take.c	the sorting of what was read together
  *	iwarp_req.c	those that carry no data: requests, answers, Terminates
  *	iwarp_tx.c	messages of the user into the stream's next write
  *
@@ -15,6 +16,8 @@
  */
 #ifndef ETA_IWARP_H
 #define ETA_IWARP_H
+
+#include <limits.h>
 
 #include "fabric/fabric.h"
 #include "fabric/iwarp/ddp.h"
@@ -208,6 +211,21 @@ int iw_rx_next(struct fab_msg_conn *c, size_t n, struct iovec *iov, int max);
 int iw_rx_resume(struct fab_msg_conn *c);
 /* In the middle of an FPDU? */
 bool iw_rx_midway(const struct fab_msg_conn *c);
+
+/* iwarp_take.c */
+#define IW_STALLED INT_MIN /* beside enum ddp_error: there is no receive */
+/*
+ * Asks where the rest of this FPDU's payload goes. Entries; IW_STALLED; -DDP_E_LOCAL: it is over.
+ * *@more: behind them there is more to be asked for.
+ */
+int iw_ask_place(struct fab_msg_conn *c, struct iovec iov[FAB_PLACE_IOV], bool *more);
+/* @len more octets of payload are dealt with. */
+void iw_payload_moved(struct fab_msg_conn *c, uint32_t len);
+/*
+ * Sorts octets. How many were used: fewer than @n when stalled. Negative: the connection is over and
+ * its user knows.
+ */
+ssize_t iw_take(struct fab_msg_conn *c, const uint8_t *p, size_t n);
 
 /* iwarp_req.c */
 /* Whether an FPDU that is not data may come now; negative enum ddp_error. */
