@@ -19,6 +19,7 @@ struct gather {
 	int n, max;
 	uint8_t *stage;
 	size_t staged, bytes, limit;
+	uint64_t copies, copy_bytes; /* counted when it is made */
 };
 
 /* Worst case of one FPDU: header, payload of several entries, trailer. */
@@ -129,7 +130,7 @@ static unsigned put_body(const struct fab_send *s, uint8_t *p)
 	}
 }
 
-static void put_payload(struct fab_msg_conn *c, const struct fab_send *s, const struct ddp_pos *pos,
+static void put_payload(struct gather *g, const struct fab_send *s, const struct ddp_pos *pos,
 			uint8_t **p)
 {
 	if (!iw_op_has_payload(s->op)) {
@@ -139,8 +140,8 @@ static void put_payload(struct fab_msg_conn *c, const struct fab_send *s, const 
 	if (!pos->len)
 		return;
 	each_run(s, pos->offset, pos->offset + pos->len, run_copy, p);
-	fab_count(&c->m->env.counters->copies, 1);
-	fab_count(&c->m->env.counters->copy_bytes, pos->len);
+	g->copies++;
+	g->copy_bytes += pos->len;
 }
 
 static void put_small(struct fab_msg_conn *c, struct gather *g, const struct fab_send *s,
@@ -150,7 +151,7 @@ static void put_small(struct fab_msg_conn *c, struct gather *g, const struct fab
 	uint8_t *fpdu = gather_stage(g, len), *p = fpdu;
 
 	p += ddp_msg_header(m, pos, p);
-	put_payload(c, s, pos, &p);
+	put_payload(g, s, pos, &p);
 	if (c->crc)
 		crc = mpa_crc_add(crc, fpdu, p - fpdu);
 	mpa_trailer_put(p, p - fpdu - MPA_LEN_SIZE, c->crc, crc);
@@ -264,6 +265,8 @@ static int next_messages(struct fab_msg_conn *c, struct gather *g)
 		if (c->empties && c->empties->behind == answered)
 			break;
 	}
+	fab_count(&c->m->env.counters->copies, g->copies);
+	fab_count(&c->m->env.counters->copy_bytes, g->copy_bytes);
 	if (!s && c->tx_skip && !g->n)
 		iw_end(c, -EFAULT); /* the rest of a message cannot be had */
 	return g->n;
@@ -326,6 +329,7 @@ static unsigned messages_out(struct fab_msg_conn *c, size_t n)
 	struct iw_msns msns;
 	struct ddp_msg m;
 	unsigned done = 0;
+	uint64_t fpdus = 0;
 
 	while (n && c->state == IW_OPEN && (s = c->ops->tx_peek(c->user, done)) && !c->freed) {
 		uint64_t left;
@@ -341,9 +345,10 @@ static unsigned messages_out(struct fab_msg_conn *c, size_t n)
 		if (is_answer(s))
 			iw_req_answered(c);
 		done++;
-		fab_count(&c->m->env.counters->fpdus_tx, ddp_msg_fpdus(&m));
+		fpdus += ddp_msg_fpdus(&m);
 	}
 	c->tx_skip += n;
+	fab_count(&c->m->env.counters->fpdus_tx, fpdus);
 	fab_count(&c->m->env.counters->msgs_tx, done);
 	return done;
 }
