@@ -51,7 +51,7 @@ static int iwarp_open(const struct fab_env *env, const struct fab_msg_attr *attr
 static void conn_release(struct fab_msg_conn *c)
 {
 	free(c->start);
-	free(c->body);
+	iw_req_forget(c);
 	free(c->ctl);
 	free(c);
 }
@@ -134,7 +134,7 @@ static unsigned bad_segment(const struct fab_msg_conn *c, uint8_t bad[DDP_HDR_MA
 	unsigned n = c->have ? c->have : c->h.hdr_len;
 
 	memcpy(bad, c->hdr, n);
-	if (c->have || !c->body || c->done < sizeof(struct rdmap_read_req))
+	if (c->have || c->h.opcode != RDMAP_READ_REQUEST || c->done < sizeof(struct rdmap_read_req))
 		return n;
 	memcpy(bad + n, c->body, sizeof(struct rdmap_read_req));
 	return n + sizeof(struct rdmap_read_req);
@@ -348,8 +348,8 @@ static void iwarp_unlisten(struct fab_msg_listener *l)
 
 /* ---------------------------------------------------------------------- connections */
 
-static int dial(struct fab_msg_conn *c, const struct fab_connect_attr *attr, const void *pdata,
-		size_t len)
+static int dial(struct fab_msg_conn *c, const struct fab_connect_attr *attr,
+		const struct fab_hello *hello, const void *pdata, size_t len)
 {
 	struct iw_start *s = calloc(1, sizeof(*s));
 	int err;
@@ -362,13 +362,13 @@ static int dial(struct fab_msg_conn *c, const struct fab_connect_attr *attr, con
 	if (s->bound)
 		s->local = *attr->local;
 	s->timeout_ns = attr->timeout_ns;
-	err = iw_start_request(c, MPA_REV_2, pdata, len);
+	err = iw_start_request(c, hello, pdata, len);
 	return err ? err : iw_dial(c);
 }
 
-static int iwarp_connect(struct fab_msg *m, const struct fab_connect_attr *attr, const void *pdata,
-			 size_t len, const struct fab_msg_user *ops, void *user,
-			 struct fab_msg_conn **out)
+static int iwarp_connect(struct fab_msg *m, const struct fab_connect_attr *attr,
+			 const struct fab_hello *hello, const void *pdata, size_t len,
+			 const struct fab_msg_user *ops, void *user, struct fab_msg_conn **out)
 {
 	struct fab_msg_conn *c = calloc(1, sizeof(*c));
 	int err;
@@ -378,7 +378,7 @@ static int iwarp_connect(struct fab_msg *m, const struct fab_connect_attr *attr,
 	c->m = m;
 	c->ops = ops;
 	c->user = user;
-	err = dial(c, attr, pdata, len);
+	err = dial(c, attr, hello, pdata, len);
 	if (err) {
 		conn_release(c);
 		return err;
@@ -388,14 +388,14 @@ static int iwarp_connect(struct fab_msg *m, const struct fab_connect_attr *attr,
 	return 0;
 }
 
-static int iwarp_accept(struct fab_msg_conn *c, const void *pdata, size_t len,
-			const struct fab_msg_user *ops, void *user)
+static int iwarp_accept(struct fab_msg_conn *c, const struct fab_hello *hello, const void *pdata,
+			size_t len, const struct fab_msg_user *ops, void *user)
 {
 	int err;
 
 	if (c->state != IW_REQUESTED)
 		return -ESTALE;
-	err = iw_start_reply(c, false, pdata, len);
+	err = iw_start_accept(c, hello, pdata, len);
 	if (err)
 		return err;
 	c->ops = ops;
@@ -410,7 +410,7 @@ static void iwarp_reject(struct fab_msg_conn *c, const void *pdata, size_t len)
 		return;
 	}
 	iw_hold(c);
-	if (iw_start_reply(c, true, pdata, len))
+	if (iw_start_reject(c, pdata, len))
 		iw_free(c);
 	iw_drop(c);
 }

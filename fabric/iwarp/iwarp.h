@@ -4,7 +4,10 @@
  *
  *	iwarp.c		the instance, its listeners, a connection's life
  *	iwarp_start.c	MPA start-up, on both sides
+ *	iwarp_hello.c	what etas tell each other there
  *	iwarp_rx.c	FPDUs from the stream into the places that their headers name
+ *	iwarp_take.c	the sorting of what was read together
+ *	iwarp_req.c	those that carry no data: requests, answers, Terminates
  *	iwarp_tx.c	messages of the user into the stream's next write
  *
  * Nothing of a message is queued here. What was sent of the oldest message is one number (tx_skip),
@@ -13,6 +16,8 @@
  */
 #ifndef ETA_IWARP_H
 #define ETA_IWARP_H
+
+#include <limits.h>
 
 #include "fabric/fabric.h"
 #include "fabric/iwarp/ddp.h"
@@ -75,6 +80,21 @@ enum iw_state {
 /* What the next octet of the stream is. */
 enum iw_phase { IW_HEADER, IW_PLACE, IW_PAYLOAD, IW_BODY, IW_TRAILER };
 
+/* Numbers of messages: the next of each queue. */
+struct iw_msns {
+	uint32_t send; /* and immediate data */
+	uint32_t read; /* and atomic requests */
+	uint32_t resp; /* of atomics */
+};
+
+/* The answer to an empty read, which must not overtake those to what was asked before it. */
+struct iw_empty {
+	struct iw_empty *next;
+	uint64_t to;
+	uint32_t stag;
+	uint16_t behind; /* fab_msg_conn.answered must have got there */
+};
+
 struct fab_msg_conn {
 	struct fab_msg *m;
 	struct fab_conn *conn;
@@ -89,22 +109,28 @@ struct fab_msg_conn {
 	uint8_t state; /* enum iw_state */
 	uint8_t busy;  /* calls on the stack that use this; freed by the last */
 	bool freed;
-	bool crc, hold_tx;
+	bool crc, hold_tx, rfc7306;
+	uint8_t rtr;    /* enum mpa_rtr, what was agreed on */
+	bool rtr_read;  /* the read that started the connection is not yet answered */
 	bool shut, fin; /* a FIN was asked for; it is sent */
 
 	/* transmitting */
 	bool tx_is_ctl; /* the list that the stream has is of ctl */
 	uint16_t mulpdu;
-	uint16_t ird;     /* reads of the peer's that may be outstanding */
-	uint32_t tx_msn;  /* of the oldest message */
-	uint64_t tx_skip; /* octets of it on the wire */
-	uint8_t *ctl;     /* FPDUs of our own, between messages; NULL: none */
+	uint16_t ird;      /* reads of the peer's that may be outstanding */
+	struct iw_msns tx; /* of the oldest message */
+	uint64_t tx_skip;  /* octets of it on the wire */
+	/* the peer's requests that its user was told of, and that it has answered: modulo 2^16 */
+	uint16_t asked, answered;
+	struct iw_empty *empties; /* in their order */
+	uint8_t *ctl;             /* FPDUs of our own, between messages; NULL: none */
 	uint32_t ctl_len, ctl_off;
 
 	/* receiving */
 	uint8_t phase;     /* enum iw_phase */
 	bool stalled;      /* for want of a receive */
-	bool in_msg;       /* of Sends */
+	bool in_msg;       /* of several segments, or in its only one */
+	bool first;        /* tagged: this segment begins its message */
 	bool cut;          /* a part of it had no place */
 	bool direct;       /* the stream reads to its place */
 	uint8_t rx_opcode; /* of the message under way */
@@ -115,15 +141,16 @@ struct fab_msg_conn {
 	struct ddp_hdr h;
 	uint32_t done; /* of the payload or body */
 	uint32_t rx_crc;
-	uint32_t rx_msn;      /* of the next Send, or the one under way */
-	uint32_t rx_mo;       /* where that goes on */
-	uint32_t rx_read_msn; /* of the next Read Request */
-	uint8_t *body;        /* of a message that is not data; only while one arrives */
-	uint8_t *stash;       /* read, and no receive for it */
+	struct iw_msns rx;            /* those of the messages under way */
+	uint32_t rx_mo;               /* where the Send goes on */
+	uint32_t rx_stag;             /* of the tagged message, */
+	uint64_t rx_to;               /* and where that goes on */
+	uint8_t body[RDMAP_BODY_MAX]; /* of a message that is not data */
+	uint8_t *stash;               /* read, and no receive for it */
 	uint32_t stash_len, stash_off;
 	uint8_t tail[MPA_TRAILER_MAX + DDP_HDR_MAX]; /* read together with a direct payload */
 };
-static_assert(sizeof(struct fab_msg_conn) <= 384, "an idle connection's share");
+static_assert(sizeof(struct fab_msg_conn) <= 448, "an idle connection's share");
 
 struct fab_msg_listener {
 	struct fab_msg *m;
@@ -164,9 +191,19 @@ int iw_start_accepted(struct fab_msg_listener *l, struct fab_conn *conn);
 int iw_start_rx(struct fab_msg_conn *c, size_t n, struct iovec *iov);
 void iw_start_lost(struct fab_msg_conn *c, int err);
 void iw_start_sent(struct fab_msg_conn *c);
-int iw_start_reply(struct fab_msg_conn *c, bool reject, const void *pdata, size_t len);
-int iw_start_request(struct fab_msg_conn *c, uint8_t rev, const void *pdata, size_t len);
+int iw_start_request(struct fab_msg_conn *c, const struct fab_hello *hello, const void *pdata,
+		     size_t len);
+int iw_start_accept(struct fab_msg_conn *c, const struct fab_hello *hello, const void *pdata,
+		    size_t len);
+int iw_start_reject(struct fab_msg_conn *c, const void *pdata, size_t len);
 void iw_start_timer(struct fab_msg_conn *c);
+
+/* iwarp_hello.c */
+/* What is offered by one who says @hello: enum mpa_feature. */
+uint16_t iw_hello_features(const struct fab_hello *hello);
+/* Replaces the items. -EMSGSIZE, -EINVAL. */
+int iw_hello_put(struct mpa_eta *eta, const struct fab_hello *hello);
+void iw_hello_peer(const struct iw_start *s, bool agreed, struct fab_msg_peer *peer);
 
 /* iwarp_rx.c */
 int iw_rx_next(struct fab_msg_conn *c, size_t n, struct iovec *iov, int max);
@@ -175,7 +212,40 @@ int iw_rx_resume(struct fab_msg_conn *c);
 /* In the middle of an FPDU? */
 bool iw_rx_midway(const struct fab_msg_conn *c);
 
+/* iwarp_take.c */
+#define IW_STALLED INT_MIN /* beside enum ddp_error: there is no receive */
+/*
+ * Asks where the rest of this FPDU's payload goes. Entries; IW_STALLED; -DDP_E_LOCAL: it is over.
+ * *@more: behind them there is more to be asked for.
+ */
+int iw_ask_place(struct fab_msg_conn *c, struct iovec iov[FAB_PLACE_IOV], bool *more);
+/* @len more octets of payload are dealt with. */
+void iw_payload_moved(struct fab_msg_conn *c, uint32_t len);
+/*
+ * Sorts octets. How many were used: fewer than @n when stalled. Negative: the connection is over and
+ * its user knows.
+ */
+ssize_t iw_take(struct fab_msg_conn *c, const uint8_t *p, size_t n);
+
+/* iwarp_req.c */
+/* Whether an FPDU that is not data may come now; negative enum ddp_error. */
+int iw_req_check(const struct fab_msg_conn *c);
+/* All of it is there, and right. */
+int iw_req_end(struct fab_msg_conn *c);
+/*
+ * The user does not want what came with the current header, for the reason @err: iw_terminate() unless
+ * that was done. Returns -DDP_E_LOCAL.
+ */
+int iw_refuse(struct fab_msg_conn *c, int err);
+/* Another of the peer's requests is answered, whole: what of ours may go now, goes. */
+void iw_req_answered(struct fab_msg_conn *c);
+void iw_req_forget(struct fab_msg_conn *c);
+
 /* iwarp_tx.c */
+static inline bool iw_op_has_payload(uint8_t op)
+{
+	return op == FAB_SEND || op == FAB_WRITE || op == FAB_READ_RESP;
+}
 int iw_tx_next(struct fab_msg_conn *c, struct iovec *iov, int max, size_t limit);
 void iw_tx_done(struct fab_msg_conn *c, size_t n);
 /* An FPDU of our own, behind the message under way. -ENOMEM. */

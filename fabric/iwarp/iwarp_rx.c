@@ -2,36 +2,25 @@
 /*
  * iwarp_rx.c - FPDUs from the stream into the places that their headers name.
  *
- * Two ways. Octets read into the instance's scratch are sorted from there (take): good for many small
- * messages in one read. What is left of a large payload is read straight to its place, together with
- * its trailer and the next header (plan_direct).
+ * Two ways. Octets read into the instance's scratch are sorted from there (iw_take): good for many
+ * small messages in one read. What is left of a large payload is read straight to its place, together
+ * with its trailer and the next header (plan_direct).
  *
  * A Send without a receive stalls the connection. What had already been read behind its header then
  * needs a place: an anonymous buffer, the stash. So no read into the scratch is longer than the
  * largest free buffer; and when there is none, reads end with the header that is being waited for.
- *
- * A header is believed, and payload placed, before the CRC behind it has been seen: nobody hears of a
- * message before the CRC of its last octet was right. So a broken header may end the connection with
- * a reason other than "wrong CRC".
  */
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fabric/iwarp/iwarp.h"
-
-#define STALLED INT_MIN /* beside enum ddp_error: there is no receive */
 
 #define ROOM_MIN 512 /* a buffer smaller than this is not worth a read that may overshoot */
 
 /* The shortest FPDU: a tagged header and a CRC. A read of this size cannot reach into the next. */
 #define FPDU_MIN (sizeof(struct ddp_tagged) + MPA_CRC_SIZE)
 static_assert(FPDU_MIN == DDP_HDR_MAX, "a read for a header never overshoots an empty FPDU");
-
-/* Of what waits to be sent between messages: beside the answers to reads, one read of our own. */
-#define CTL_OWN_MAX (DDP_HDR_MAX + sizeof(struct rdmap_read_req) + MPA_CRC_SIZE)
 
 static uint32_t min32(uint32_t a, uint32_t b)
 {
@@ -41,323 +30,6 @@ static uint32_t min32(uint32_t a, uint32_t b)
 bool iw_rx_midway(const struct fab_msg_conn *c)
 {
 	return c->phase != IW_HEADER || c->have;
-}
-
-/* ----------------------------------------------------------------------- header */
-
-static int check_send(struct fab_msg_conn *c)
-{
-	const struct ddp_hdr *h = &c->h;
-
-	if (h->opcode == RDMAP_SEND_INV || h->opcode == RDMAP_SEND_SE_INV)
-		return -DDP_E_INVALIDATE;
-	if (h->opcode == RDMAP_IMMEDIATE || h->opcode == RDMAP_IMMEDIATE_SE)
-		return -DDP_E_OPCODE; /* not among the features that we offer */
-	if (h->msn != c->rx_msn)
-		return -DDP_E_MSN;
-	if (h->mo != c->rx_mo)
-		return -DDP_E_MO;
-	if (c->in_msg && h->opcode != c->rx_opcode)
-		return -DDP_E_INTERLEAVED;
-	/* every segment but the last carries something, or a peer could keep us busy for ever */
-	return h->payload_len || h->last ? 0 : -DDP_E_LENGTH;
-}
-
-/*
- * Nothing of ours may be written to or read from yet; empty ones start a connection (RFC 6581). Only
- * a Terminate may come inside a message: its sender cannot end it any more.
- */
-static int check_other(const struct fab_msg_conn *c)
-{
-	const struct ddp_hdr *h = &c->h;
-
-	if (h->opcode == RDMAP_TERMINATE)
-		return 0;
-	if (c->in_msg)
-		return -DDP_E_INTERLEAVED;
-	switch (h->opcode) {
-	case RDMAP_WRITE:
-	case RDMAP_READ_RESPONSE:
-		return h->payload_len || !h->last ? -DDP_E_STAG : 0;
-	case RDMAP_READ_REQUEST:
-		return h->msn != c->rx_read_msn ? -DDP_E_MSN : 0;
-	default:
-		return -DDP_E_OPCODE;
-	}
-}
-
-/* What this FPDU is, in its turn. */
-static int fpdu_begin(struct fab_msg_conn *c)
-{
-	int err;
-
-	fab_count(&c->m->env.counters->fpdus_rx, 1);
-	c->done = 0;
-	c->trailer_have = 0;
-	c->rx_crc = c->crc ? mpa_crc_add(MPA_CRC_START, c->hdr, c->h.hdr_len) : 0;
-	if (!c->h.tagged && c->h.qn == DDP_QN_SEND) {
-		err = check_send(c);
-		c->phase = IW_PLACE;
-		c->rx_opcode = c->h.opcode;
-		return err;
-	}
-	err = check_other(c);
-	if (err)
-		return err;
-	c->phase = c->h.payload_len ? IW_BODY : IW_TRAILER;
-	return 0;
-}
-
-/* Takes the header. Octets used; negative: a violation. */
-static int take_header(struct fab_msg_conn *c, const uint8_t *p, size_t n)
-{
-	size_t used = min32(n, DDP_HDR_MAX - c->have);
-	unsigned had = c->have;
-	int err;
-
-	memcpy(c->hdr + had, p, used);
-	c->have += used;
-	err = ddp_parse(c->hdr, c->have, &c->h);
-	if (err > 0)
-		return used;
-	if (err < 0)
-		return err;
-	/* a tagged header is shorter than what was taken */
-	used = c->h.hdr_len > had ? c->h.hdr_len - had : 0;
-	c->have = 0;
-	err = fpdu_begin(c);
-	return err ? err : (int)used;
-}
-
-/* ---------------------------------------------------------------------- payload */
-
-static void piece_of(const struct fab_msg_conn *c, struct fab_place *piece)
-{
-	piece->offset = c->h.mo + c->done;
-	piece->len = c->h.payload_len - c->done;
-	piece->last = c->h.last;
-}
-
-/* Asks where the rest of this FPDU's payload goes. Entries; STALLED; -DDP_E_LOCAL: it is over. */
-static int ask_place(struct fab_msg_conn *c, struct iovec iov[FAB_PLACE_IOV])
-{
-	struct fab_place piece;
-	int n;
-
-	piece_of(c, &piece);
-	n = c->ops->rx_place(c->user, &piece, iov, FAB_PLACE_IOV);
-	if (n < 0 && n != -EAGAIN && c->state == IW_OPEN)
-		iw_terminate(c, TERM_RDMAP_LOCAL, n);
-	/* closed from within: its memory is not to be touched any more, and nothing is to be kept */
-	if (c->state != IW_OPEN)
-		return -DDP_E_LOCAL;
-	if (n >= 0)
-		return n;
-	if (!c->stalled)
-		fab_count(&c->m->env.counters->rx_stops, 1);
-	c->stalled = true;
-	return STALLED;
-}
-
-static size_t scatter(const struct iovec *iov, int n, const uint8_t *p, size_t len)
-{
-	size_t done = 0;
-
-	for (int i = 0; i < n && done < len; i++) {
-		size_t part = iov[i].iov_len < len - done ? iov[i].iov_len : len - done;
-
-		memcpy(iov[i].iov_base, p + done, part);
-		done += part;
-	}
-	return done;
-}
-
-static void payload_moved(struct fab_msg_conn *c, uint32_t len)
-{
-	c->done += len;
-	c->phase = c->done < c->h.payload_len ? IW_PAYLOAD : IW_TRAILER;
-}
-
-/*
- * Also the first look at a Send, with or without payload behind its header: is there a receive for
- * it?
- */
-static int take_payload(struct fab_msg_conn *c, const uint8_t *p, size_t n)
-{
-	struct iovec iov[FAB_PLACE_IOV];
-	uint32_t len = min32(n, c->h.payload_len - c->done);
-	int entries = ask_place(c, iov);
-
-	if (entries < 0)
-		return entries;
-	c->in_msg = true;
-	if (len) {
-		/* what has no place is dropped: the message is longer than its receive */
-		c->cut |= scatter(iov, entries, p, len) < len;
-		fab_count(&c->m->env.counters->copies, 1);
-		fab_count(&c->m->env.counters->copy_bytes, len);
-		if (c->crc)
-			c->rx_crc = mpa_crc_add(c->rx_crc, p, len);
-	}
-	payload_moved(c, len);
-	return len;
-}
-
-/* A body that is not data: what rdmap.h reads, the rest (of a Terminate) is dropped. */
-static int take_body(struct fab_msg_conn *c, const uint8_t *p, size_t n)
-{
-	uint32_t len = min32(n, c->h.payload_len - c->done);
-
-	if (!c->body)
-		c->body = calloc(1, RDMAP_BODY_MAX);
-	if (!c->body)
-		return -DDP_E_LOCAL;
-	if (c->done < RDMAP_BODY_MAX)
-		memcpy(c->body + c->done, p, min32(len, RDMAP_BODY_MAX - c->done));
-	if (c->crc)
-		c->rx_crc = mpa_crc_add(c->rx_crc, p, len);
-	c->done += len;
-	if (c->done == c->h.payload_len)
-		c->phase = IW_TRAILER;
-	return len;
-}
-
-/* ---------------------------------------------------------------------- its end */
-
-static void end_send(struct fab_msg_conn *c)
-{
-	struct fab_place piece = { .offset = c->h.mo, .len = c->h.payload_len, .last = c->h.last };
-
-	c->rx_mo = c->h.mo + c->h.payload_len;
-	if (c->h.last) {
-		fab_count(&c->m->env.counters->msgs_rx, 1);
-		fab_count(&c->m->env.counters->msgs_truncated, c->cut);
-		c->in_msg = c->cut = false;
-		c->rx_mo = 0;
-		c->rx_msn++;
-	}
-	c->ops->rx_done(c->user, &piece);
-}
-
-/*
- * The peer's ready-to-receive read: an empty one is answered, others find no memory of ours. Answers
- * that the peer does not take in are bounded by what it was told: IRD reads at a time.
- */
-static int end_read_request(struct fab_msg_conn *c)
-{
-	uint8_t fpdu[DDP_HDR_MAX + MPA_TRAILER_MAX];
-	struct rdmap_read read;
-	unsigned n;
-	uint32_t crc = MPA_CRC_START;
-
-	c->rx_read_msn++;
-	rdmap_read_get(c->body, &read);
-	if (read.len)
-		return -DDP_E_READ_STAG;
-	if (iw_tx_ctl_waiting(c) > CTL_OWN_MAX + c->ird * FPDU_MIN)
-		return -DDP_E_NO_BUFFER;
-	n = ddp_put_tagged(fpdu, RDMAP_READ_RESPONSE, true, read.sink_stag, read.sink_to, 0);
-	if (c->crc)
-		crc = mpa_crc_add(crc, fpdu, n);
-	n += mpa_trailer_put(fpdu + n, n - MPA_LEN_SIZE, c->crc, crc);
-	return iw_tx_ctl(c, fpdu, n) ? -DDP_E_LOCAL : 0;
-}
-
-static void end_terminate(struct fab_msg_conn *c)
-{
-	static const uint8_t nothing[RDMAP_BODY_MAX];
-	struct rdmap_terminate t;
-
-	rdmap_term_parse(c->body ? c->body : nothing, min32(c->h.payload_len, RDMAP_BODY_MAX), &t);
-	fab_count(&c->m->env.counters->terminates_rx, 1);
-	fab_logf(&c->m->env, FAB_LOG_WARN,
-		 "the peer terminated the connection: %s (%02x %02x %02x %02x)",
-		 t.valid ? rdmap_term_name(t.term) : "no reason given", t.raw[0], t.raw[1],
-		 t.raw[2], t.raw[3]);
-	iw_end(c, -ECONNABORTED);
-}
-
-static int end_other(struct fab_msg_conn *c)
-{
-	int err = 0;
-
-	if (c->h.opcode == RDMAP_READ_REQUEST)
-		err = end_read_request(c);
-	else if (c->h.opcode == RDMAP_TERMINATE)
-		end_terminate(c);
-	/* what a Terminate of ours will quote stays */
-	if (!err) {
-		free(c->body);
-		c->body = NULL;
-	}
-	return err;
-}
-
-static int fpdu_end(struct fab_msg_conn *c)
-{
-	if (c->crc && !mpa_trailer_ok(c->trailer, c->h.ulpdu_len, c->rx_crc))
-		return -DDP_E_CRC;
-	c->phase = IW_HEADER;
-	if (c->hold_tx) {
-		/* the initiator has spoken: from now on so may we */
-		c->hold_tx = false;
-		c->m->stream->tx_want(c->conn);
-	}
-	if (c->h.tagged || c->h.qn != DDP_QN_SEND)
-		return end_other(c);
-	end_send(c);
-	return 0;
-}
-
-static int take_trailer(struct fab_msg_conn *c, const uint8_t *p, size_t n)
-{
-	uint32_t len = min32(n, c->h.trailer_len - c->trailer_have);
-	int err = 0;
-
-	memcpy(c->trailer + c->trailer_have, p, len);
-	c->trailer_have += len;
-	if (c->trailer_have == c->h.trailer_len)
-		err = fpdu_end(c);
-	return err ? err : (int)len;
-}
-
-/* --------------------------------------------------------------------- all of it */
-
-/* Takes one thing. Octets used; STALLED; negative enum ddp_error: over, perhaps told already. */
-static int take_one(struct fab_msg_conn *c, const uint8_t *p, size_t n)
-{
-	switch (c->phase) {
-	case IW_HEADER:
-		return take_header(c, p, n);
-	case IW_PLACE:
-	case IW_PAYLOAD:
-		return take_payload(c, p, n);
-	case IW_BODY:
-		return take_body(c, p, n);
-	default:
-		return take_trailer(c, p, n);
-	}
-}
-
-/*
- * Sorts octets. How many were used: fewer than @n when stalled. Negative: the connection is over and
- * its user knows.
- */
-static ssize_t take(struct fab_msg_conn *c, const uint8_t *p, size_t n)
-{
-	size_t at = 0;
-
-	/* a Send that was just announced looks for its receive even with nothing behind it */
-	while (c->state == IW_OPEN && (at < n || c->phase == IW_PLACE)) {
-		int used = take_one(c, p + at, n - at);
-
-		if (used == STALLED)
-			return at;
-		if (used < 0)
-			return iw_violation(c, used);
-		at += used;
-	}
-	return c->state == IW_OPEN ? (ssize_t)at : -ECONNABORTED;
 }
 
 static int stash(struct fab_msg_conn *c, const uint8_t *p, size_t n)
@@ -390,9 +62,9 @@ int iw_rx_resume(struct fab_msg_conn *c)
 		return 0;
 	c->stalled = false;
 	if (c->stash)
-		used = take(c, c->stash + c->stash_off, c->stash_len - c->stash_off);
+		used = iw_take(c, c->stash + c->stash_off, c->stash_len - c->stash_off);
 	else
-		used = take(c, c->tail, 0);
+		used = iw_take(c, c->tail, 0);
 	if (c->stash && used >= 0) {
 		c->stash_off += used;
 		if (c->stash_off == c->stash_len)
@@ -404,7 +76,7 @@ int iw_rx_resume(struct fab_msg_conn *c)
 /* Sorts what was read, and keeps what has no place yet. */
 static int landed(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 {
-	ssize_t used = take(c, p, n);
+	ssize_t used = iw_take(c, p, n);
 
 	if (used < 0)
 		return used;
@@ -417,7 +89,8 @@ static int landed(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 static int crc_direct(struct fab_msg_conn *c, uint32_t part)
 {
 	struct iovec iov[FAB_PLACE_IOV];
-	int entries = ask_place(c, iov);
+	bool more;
+	int entries = iw_ask_place(c, iov, &more);
 
 	for (int i = 0; i < entries && part; i++) {
 		uint32_t len = min32(part, iov[i].iov_len);
@@ -435,7 +108,7 @@ static int landed_direct(struct fab_msg_conn *c, size_t n)
 
 	if (err)
 		return iw_violation(c, err);
-	payload_moved(c, part);
+	iw_payload_moved(c, part);
 	return c->phase == IW_TRAILER ? landed(c, c->tail, n - part) : 0;
 }
 
@@ -457,7 +130,8 @@ static size_t iov_bytes(const struct iovec *iov, int n)
 static int plan_direct(struct fab_msg_conn *c, struct iovec *iov)
 {
 	uint32_t rest = c->h.payload_len - c->done;
-	int n = ask_place(c, iov);
+	bool more;
+	int n = iw_ask_place(c, iov, &more);
 
 	if (n < 0)
 		return n;
@@ -513,7 +187,7 @@ int iw_rx_next(struct fab_msg_conn *c, size_t n, struct iovec *iov, int max)
 	entries = plan(c, iov);
 	if (entries >= 0)
 		return entries;
-	if (entries != STALLED)
+	if (entries != IW_STALLED)
 		iw_violation(c, entries);
 	return 0;
 }

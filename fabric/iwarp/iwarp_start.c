@@ -30,9 +30,8 @@ static uint16_t mulpdu_of(uint32_t fpdu_max)
 	return (uint16_t)(fpdu_max + DDP_UNTAGGED_LEN);
 }
 
-static void config(const struct fab_msg *m, uint8_t rev, struct mpa_config *cfg)
+static void config(const struct fab_msg *m, uint8_t rev, uint16_t features, struct mpa_config *cfg)
 {
-
 	*cfg = (struct mpa_config){
 		.crc = m->attr.crc,
 		.rev = rev,
@@ -40,6 +39,7 @@ static void config(const struct fab_msg *m, uint8_t rev, struct mpa_config *cfg)
 		.ird = m->attr.ird,
 		.ord = m->attr.ord,
 		.eta = true,
+		.features = features,
 		.mulpdu = mulpdu_of(m->attr.fpdu_max),
 		.mulpdu_mss = mpa_mulpdu_of_mss(STRANGERS_MSS),
 	};
@@ -51,7 +51,23 @@ static void adopt(struct fab_msg_conn *c, const struct mpa_agreed *a)
 	c->hold_tx = a->hold_tx;
 	c->mulpdu = a->mulpdu;
 	c->ird = a->ird;
-	c->tx_msn = c->rx_msn = c->rx_read_msn = 1;
+	c->rfc7306 = a->features & MPA_FEATURE_RFC7306;
+	c->rtr = a->rtr;
+	c->tx = (struct iw_msns){ 1, 1, 1 };
+	c->rx = (struct iw_msns){ 1, 1, 1 };
+}
+
+/* What was agreed on is in force: from here on the connection is its user's. */
+static void open_up(struct fab_msg_conn *c)
+{
+	struct iw_start *s = c->start;
+	struct fab_msg_peer peer;
+
+	iw_hello_peer(s, true, &peer);
+	c->start = NULL;
+	c->state = IW_OPEN;
+	c->ops->connected(c->user, 0, &peer, s->theirs.user, s->theirs.user_len);
+	free(s);
 }
 
 static void frame_expect(struct iw_start *s)
@@ -128,7 +144,7 @@ void iw_start_lost(struct fab_msg_conn *c, int err)
 		    c->start->ours.rev == MPA_REV_2 && !iw_dial(c))
 			return;
 		c->state = IW_CLOSED;
-		c->ops->connected(c->user, err, NULL, 0);
+		c->ops->connected(c->user, err, NULL, NULL, 0);
 		iw_free(c);
 		break;
 	case IW_REQUESTED:
@@ -141,7 +157,7 @@ void iw_start_lost(struct fab_msg_conn *c, int err)
 		break;
 	case IW_REPLYING:
 		c->state = IW_CLOSED;
-		c->ops->connected(c->user, err, NULL, 0);
+		c->ops->connected(c->user, err, NULL, NULL, 0);
 		iw_free(c);
 		break;
 	default:
@@ -152,35 +168,54 @@ void iw_start_lost(struct fab_msg_conn *c, int err)
 
 /* --------------------------------------------------------------------- initiator */
 
-int iw_start_request(struct fab_msg_conn *c, uint8_t rev, const void *pdata, size_t len)
+/* The parts of a frame that are the user's; what does not fit is found out here. */
+static int fill(struct iw_start *s, enum mpa_kind kind, const struct fab_hello *hello,
+		const void *pdata, size_t len)
+{
+	int err = s->ours.is_eta ? iw_hello_put(&s->ours.eta, hello) : 0;
+
+	if (err)
+		return err;
+	if (mpa_user_set(&s->ours, pdata, len))
+		return -EMSGSIZE;
+	return mpa_encode(&s->ours, kind, s->tx, sizeof(s->tx)) < 0 ? -EMSGSIZE : 0;
+}
+
+int iw_start_request(struct fab_msg_conn *c, const struct fab_hello *hello, const void *pdata,
+		     size_t len)
 {
 	struct mpa_config cfg;
 
-	config(c->m, rev, &cfg);
+	config(c->m, MPA_REV_2, iw_hello_features(hello), &cfg);
 	mpa_request_init(&cfg, &c->start->ours);
-	return mpa_user_set(&c->start->ours, pdata, len) ? -EMSGSIZE : 0;
+	return fill(c->start, MPA_REQUEST, hello, pdata, len);
 }
 
-/* The first time, or again with revision 1 when the peer did not like 2. */
+/* The same request, of revision 1. */
+static void ask_for_less(struct fab_msg_conn *c)
+{
+	struct iw_start *s = c->start;
+	struct mpa_start old = s->ours;
+	struct mpa_config cfg;
+
+	c->m->stream->conn_close(c->conn, true);
+	c->conn = NULL;
+	s->dialled_again = true;
+	config(c->m, MPA_REV_1, old.eta.features, &cfg);
+	mpa_request_init(&cfg, &s->ours);
+	mpa_user_set(&s->ours, old.user, old.user_len);
+	s->ours.eta = old.eta;
+	fab_logf(&c->m->env, FAB_LOG_INFO, "no answer to MPA revision 2: trying 1");
+}
+
+/* The first time, or again when the peer did not like revision 2. */
 int iw_dial(struct fab_msg_conn *c)
 {
 	struct iw_start *s = c->start;
 	struct fab_connect_attr attr = { .local = s->bound ? &s->local : NULL, .peer = &s->peer };
-	int err;
 
-	if (c->conn) {
-		uint8_t user[MPA_PD_MAX];
-		uint16_t len = s->ours.user_len;
-
-		c->m->stream->conn_close(c->conn, true);
-		c->conn = NULL;
-		s->dialled_again = true;
-		memcpy(user, s->ours.user, len);
-		err = iw_start_request(c, MPA_REV_1, user, len);
-		if (err)
-			return err;
-		fab_logf(&c->m->env, FAB_LOG_INFO, "no answer to MPA revision 2: trying 1");
-	}
+	if (c->conn)
+		ask_for_less(c);
 	s->tx_len = s->tx_off = 0;
 	frame_expect(s);
 	c->state = IW_DIALLING;
@@ -215,6 +250,8 @@ static int send_rtr(struct fab_msg_conn *c, uint8_t rtr)
 		n = ddp_put_untagged(fpdu, RDMAP_READ_REQUEST, true, 0, 1, 0,
 				     sizeof(struct rdmap_read_req));
 		n += rdmap_read_put(fpdu + n, &read);
+		c->tx.read++;
+		c->rtr_read = true;
 	}
 	if (c->crc)
 		crc = mpa_crc_add(crc, fpdu, n);
@@ -237,10 +274,7 @@ static void open_as_initiator(struct fab_msg_conn *c)
 		return;
 	}
 	timer_stop(c->m->env.timers, &c->timer);
-	c->start = NULL;
-	c->state = IW_OPEN;
-	c->ops->connected(c->user, 0, s->theirs.user, s->theirs.user_len);
-	free(s);
+	open_up(c);
 }
 
 /* A responder that promised what we did not ask for hears so (RFC 6581 sec. 8); it is open already. */
@@ -262,7 +296,7 @@ static void reply_came(struct fab_msg_conn *c)
 	struct mpa_config cfg;
 	int err;
 
-	config(c->m, s->ours.rev, &cfg);
+	config(c->m, s->ours.rev, s->ours.eta.features, &cfg);
 	err = mpa_conclude(&cfg, &s->ours, &s->theirs, &s->agreed);
 	if (!err) {
 		open_as_initiator(c);
@@ -275,7 +309,7 @@ static void reply_came(struct fab_msg_conn *c)
 	fab_count(&c->m->env.counters->mpa_refused, 1);
 	if (err == -MPA_E_REJECTED) {
 		c->state = IW_CLOSED;
-		c->ops->connected(c->user, -ECONNREFUSED, s->theirs.user, s->theirs.user_len);
+		c->ops->connected(c->user, -ECONNREFUSED, NULL, s->theirs.user, s->theirs.user_len);
 		iw_free(c);
 		return;
 	}
@@ -321,10 +355,12 @@ static void request_came(struct fab_msg_conn *c)
 	struct fab_msg_listener *l = c->listener;
 	struct iw_start *s = c->start;
 	union fab_addr local, peer;
+	struct fab_msg_peer who;
 	struct mpa_config cfg;
 	int err;
 
-	config(c->m, s->theirs.rev, &cfg);
+	/* what else is offered depends on who accepts */
+	config(c->m, s->theirs.rev, iw_hello_features(NULL), &cfg);
 	timer_stop(c->m->env.timers, &c->timer);
 	err = mpa_respond(&cfg, &s->theirs, &s->ours, &s->agreed);
 	if (err) {
@@ -335,18 +371,31 @@ static void request_came(struct fab_msg_conn *c)
 	iw_list_move(c, &l->asking);
 	memset(&peer, 0, sizeof(peer));
 	c->m->stream->conn_addr(c->conn, &local, &peer);
-	l->ops->request(l->user, c, &peer, s->theirs.user, s->theirs.user_len);
+	iw_hello_peer(s, false, &who);
+	l->ops->request(l->user, c, &peer, &who, s->theirs.user, s->theirs.user_len);
 }
 
-int iw_start_reply(struct fab_msg_conn *c, bool reject, const void *pdata, size_t len)
+int iw_start_accept(struct fab_msg_conn *c, const struct fab_hello *hello, const void *pdata,
+		    size_t len)
+{
+	struct iw_start *s = c->start;
+	int err = fill(s, MPA_REPLY, hello, pdata, len);
+
+	if (err)
+		return err;
+	if (s->agreed.eta) {
+		s->ours.eta.features = iw_hello_features(hello);
+		s->agreed.features = s->ours.eta.features & s->theirs.eta.features;
+	}
+	return reply_send(c, IW_REPLYING);
+}
+
+int iw_start_reject(struct fab_msg_conn *c, const void *pdata, size_t len)
 {
 	struct iw_start *s = c->start;
 
-	if (reject)
-		mpa_reject_init(&s->theirs, &s->ours);
-	if (mpa_user_set(&s->ours, pdata, len))
-		return -EMSGSIZE;
-	return reply_send(c, reject ? IW_REJECTING : IW_REPLYING);
+	mpa_reject_init(&s->theirs, &s->ours);
+	return fill(s, MPA_REPLY, NULL, pdata, len) ? -EMSGSIZE : reply_send(c, IW_REJECTING);
 }
 
 /* The frame is out. */
@@ -362,10 +411,7 @@ void iw_start_sent(struct fab_msg_conn *c)
 	if (c->state != IW_REPLYING)
 		return;
 	adopt(c, &s->agreed);
-	c->start = NULL;
-	c->state = IW_OPEN;
-	c->ops->connected(c->user, 0, s->theirs.user, s->theirs.user_len);
-	free(s);
+	open_up(c);
 }
 
 /* ------------------------------------------------------------------------ octets */

@@ -19,6 +19,7 @@ struct gather {
 	int n, max;
 	uint8_t *stage;
 	size_t staged, bytes, limit;
+	uint64_t copies, copy_bytes; /* counted when it is made */
 };
 
 /* Worst case of one FPDU: header, payload of several entries, trailer. */
@@ -96,6 +97,53 @@ static uint32_t skip_front(uint8_t **p, uint32_t *len, uint32_t skip)
 	return skip - n;
 }
 
+/* A body of fixed size, the whole of its message. */
+static unsigned put_body(const struct fab_send *s, uint8_t *p)
+{
+	struct rdmap_read read;
+	struct rdmap_atomic a;
+
+	switch (s->op) {
+	case FAB_READ:
+		read = (struct rdmap_read){ .sink_stag = s->sink_stag,
+					    .src_stag = s->stag,
+					    .sink_to = s->sink_to,
+					    .src_to = s->to,
+					    .len = s->read_len };
+		return rdmap_read_put(p, &read);
+	case FAB_ATOMIC:
+		a = (struct rdmap_atomic){
+			.op = s->atomic->op == FAB_CMP_SWAP ? RDMAP_CMP_SWAP : RDMAP_FETCH_ADD,
+			.id = s->id,
+			.stag = s->stag,
+			.to = s->to,
+			.data = s->atomic->data,
+			.data_mask = s->atomic->data_mask,
+			.cmp = s->atomic->cmp,
+			.cmp_mask = s->atomic->cmp_mask,
+		};
+		return rdmap_atomic_put(p, &a);
+	case FAB_ATOMIC_RESP:
+		return rdmap_atomic_resp_put(p, s->id, s->value);
+	default:
+		return rdmap_immediate_put(p, s->value);
+	}
+}
+
+static void put_payload(struct gather *g, const struct fab_send *s, const struct ddp_pos *pos,
+			uint8_t **p)
+{
+	if (!iw_op_has_payload(s->op)) {
+		*p += put_body(s, *p);
+		return;
+	}
+	if (!pos->len)
+		return;
+	each_run(s, pos->offset, pos->offset + pos->len, run_copy, p);
+	g->copies++;
+	g->copy_bytes += pos->len;
+}
+
 static void put_small(struct fab_msg_conn *c, struct gather *g, const struct fab_send *s,
 		      const struct ddp_msg *m, const struct ddp_pos *pos)
 {
@@ -103,12 +151,10 @@ static void put_small(struct fab_msg_conn *c, struct gather *g, const struct fab
 	uint8_t *fpdu = gather_stage(g, len), *p = fpdu;
 
 	p += ddp_msg_header(m, pos, p);
-	each_run(s, pos->offset, pos->offset + pos->len, run_copy, &p);
+	put_payload(g, s, pos, &p);
 	if (c->crc)
 		crc = mpa_crc_add(crc, fpdu, p - fpdu);
 	mpa_trailer_put(p, p - fpdu - MPA_LEN_SIZE, c->crc, crc);
-	fab_count(&c->m->env.counters->copies, pos->len != 0);
-	fab_count(&c->m->env.counters->copy_bytes, pos->len);
 	skip_front(&fpdu, &len, pos->skip);
 	gather_add(g, fpdu, len);
 }
@@ -138,26 +184,62 @@ static void put_large(struct fab_msg_conn *c, struct gather *g, const struct fab
 
 /* ---------------------------------------------------------------- messages */
 
-static void msg_frame(const struct fab_msg_conn *c, const struct fab_send *s, unsigned i,
+/* The message that is number @msns of its queue; counts it there. */
+static void msg_frame(const struct fab_msg_conn *c, const struct fab_send *s, struct iw_msns *msns,
 		      struct ddp_msg *m)
 {
-	uint8_t opcode = s->flags & FAB_SEND_SOLICITED ? RDMAP_SEND_SE : RDMAP_SEND;
+	bool se = s->flags & FAB_SEND_SOLICITED;
 
-	ddp_msg_untagged(m, opcode, c->tx_msn + i, s->len, c->mulpdu);
+	switch (s->op) {
+	case FAB_WRITE:
+		ddp_msg_tagged(m, RDMAP_WRITE, s->stag, s->to, s->len, c->mulpdu);
+		break;
+	case FAB_READ_RESP:
+		ddp_msg_tagged(m, RDMAP_READ_RESPONSE, s->stag, s->to, s->len, c->mulpdu);
+		break;
+	case FAB_READ:
+		ddp_msg_untagged(m, RDMAP_READ_REQUEST, msns->read++, sizeof(struct rdmap_read_req),
+				 c->mulpdu);
+		break;
+	case FAB_ATOMIC:
+		ddp_msg_untagged(m, RDMAP_ATOMIC_REQUEST, msns->read++,
+				 sizeof(struct rdmap_atomic_req), c->mulpdu);
+		break;
+	case FAB_ATOMIC_RESP:
+		ddp_msg_untagged(m, RDMAP_ATOMIC_RESPONSE, msns->resp++,
+				 sizeof(struct rdmap_atomic_resp), c->mulpdu);
+		break;
+	case FAB_IMMEDIATE:
+		ddp_msg_untagged(m, se ? RDMAP_IMMEDIATE_SE : RDMAP_IMMEDIATE, msns->send++,
+				 sizeof(struct rdmap_immediate), c->mulpdu);
+		break;
+	default:
+		ddp_msg_untagged(m, se ? RDMAP_SEND_SE : RDMAP_SEND, msns->send++, s->len,
+				 c->mulpdu);
+		break;
+	}
 }
 
-/* Adds what is left of message @i; false: not all of it fitted. */
-static bool put_message(struct fab_msg_conn *c, struct gather *g, const struct fab_send *s,
-			unsigned i)
+static bool is_answer(const struct fab_send *s)
 {
+	return s->op == FAB_READ_RESP || s->op == FAB_ATOMIC_RESP;
+}
+
+/* Adds what is left of a message, behind @skip octets; false: not all of it fitted. */
+static bool put_message(struct fab_msg_conn *c, struct gather *g, const struct fab_send *s,
+			struct iw_msns *msns, uint64_t skip)
+{
+	unsigned niov = iw_op_has_payload(s->op) ? s->niov : 0;
 	struct ddp_msg m;
 	struct ddp_pos pos;
 
-	msg_frame(c, s, i, &m);
-	if (!ddp_msg_locate(&m, i ? 0 : c->tx_skip, &pos))
+	msg_frame(c, s, msns, &m);
+	if (!skip)
+		ddp_msg_first(&m, &pos);
+	else if (!ddp_msg_locate(&m, skip, &pos))
 		return true;
 	do {
-		if (!gather_has_room(g, s->niov))
+		if (!gather_has_room(g, niov))
 			return false;
 		if (pos.len <= IW_COPY_MAX)
 			put_small(c, g, s, &m, &pos);
@@ -169,12 +251,22 @@ static bool put_message(struct fab_msg_conn *c, struct gather *g, const struct f
 
 static int next_messages(struct fab_msg_conn *c, struct gather *g)
 {
+	struct iw_msns msns = c->tx;
+	uint16_t answered = c->answered;
+	uint64_t skip = c->tx_skip;
 	const struct fab_send *s;
 
-	for (unsigned i = 0; (s = c->ops->tx_peek(c->user, i)); i++)
+	for (unsigned i = 0; (s = c->ops->tx_peek(c->user, i)); i++, skip = 0) {
 		/* our own are waiting for this message to end */
-		if (c->freed || !put_message(c, g, s, i) || !gather_has_room(g, 0) || c->ctl)
+		if (c->freed || !put_message(c, g, s, &msns, skip) || !gather_has_room(g, 0) ||
+		    c->ctl)
 			break;
+		answered += is_answer(s);
+		if (c->empties && c->empties->behind == answered)
+			break;
+	}
+	fab_count(&c->m->env.counters->copies, g->copies);
+	fab_count(&c->m->env.counters->copy_bytes, g->copy_bytes);
 	if (!s && c->tx_skip && !g->n)
 		iw_end(c, -EFAULT); /* the rest of a message cannot be had */
 	return g->n;
@@ -234,23 +326,29 @@ static void start_done(struct fab_msg_conn *c, size_t n)
 static unsigned messages_out(struct fab_msg_conn *c, size_t n)
 {
 	const struct fab_send *s;
+	struct iw_msns msns;
 	struct ddp_msg m;
 	unsigned done = 0;
+	uint64_t fpdus = 0;
 
-	while (n && (s = c->ops->tx_peek(c->user, done)) && !c->freed) {
+	while (n && c->state == IW_OPEN && (s = c->ops->tx_peek(c->user, done)) && !c->freed) {
 		uint64_t left;
 
-		msg_frame(c, s, done, &m);
+		msns = c->tx;
+		msg_frame(c, s, &msns, &m);
 		left = ddp_msg_size(&m) - c->tx_skip;
 		if (n < left)
 			break;
 		n -= left;
 		c->tx_skip = 0;
+		c->tx = msns;
+		if (is_answer(s))
+			iw_req_answered(c);
 		done++;
-		fab_count(&c->m->env.counters->fpdus_tx, ddp_msg_fpdus(&m));
+		fpdus += ddp_msg_fpdus(&m);
 	}
 	c->tx_skip += n;
-	c->tx_msn += done;
+	fab_count(&c->m->env.counters->fpdus_tx, fpdus);
 	fab_count(&c->m->env.counters->msgs_tx, done);
 	return done;
 }
@@ -259,7 +357,7 @@ static void messages_done(struct fab_msg_conn *c, size_t n)
 {
 	unsigned done = messages_out(c, n);
 
-	if (c->freed)
+	if (c->state != IW_OPEN)
 		return;
 	c->ops->tx_done(c->user, done, c->tx_skip != 0);
 	if (c->state != IW_OPEN)

@@ -219,10 +219,30 @@ static int decode_enhanced(const uint8_t **pd, size_t *len, struct mpa_start *st
 	return 0;
 }
 
+/* Of the items that are known here; of the others nothing is. */
+static bool item_sound(const struct mpa_item *item)
+{
+	switch (item->type) {
+	case MPA_ITEM_NAME:
+		return item->length && item->length <= MPA_NAME_MAX;
+	case MPA_ITEM_INCARNATION:
+		return item->length == sizeof(be64);
+	case MPA_ITEM_CHALLENGE:
+		return item->length == MPA_NONCE_LEN;
+	case MPA_ITEM_PROOF:
+		return item->length == MPA_PROOF_LEN;
+	case MPA_ITEM_LIMITS:
+		return item->length == sizeof(struct mpa_limits);
+	default:
+		return true;
+	}
+}
+
 static int decode_eta(const uint8_t *pd, size_t len, struct mpa_start *start)
 {
 	const struct mpa_eta_block *block = (const void *)pd;
 	struct mpa_eta *eta = &start->eta;
+	const struct mpa_item *item;
 	size_t items_len, at = 0;
 
 	if (len < sizeof(block->magic) ||
@@ -232,8 +252,9 @@ static int decode_eta(const uint8_t *pd, size_t len, struct mpa_start *start)
 	    !block->version || be16_get(block->mulpdu) < MPA_MULPDU_MIN)
 		return -MPA_E_ETA_BLOCK;
 	items_len = block->length - sizeof(*block);
-	while (item_next(pd + sizeof(*block), items_len, &at))
-		;
+	while ((item = item_next(pd + sizeof(*block), items_len, &at)))
+		if (!item_sound(item))
+			return -MPA_E_ETA_BLOCK;
 	if (at != items_len)
 		return -MPA_E_ETA_BLOCK;
 	eta->version = block->version;

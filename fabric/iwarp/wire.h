@@ -116,7 +116,7 @@ WIRE_AT(struct mpa_enhanced, ord, 2);
  * The verbs provider has room for 55 octets of user data; an application that dials strangers
  * should not send more.
  */
-#define MPA_USER_MAX 196
+#define MPA_USER_MAX 176
 #define MPA_USER_VERBS_MAX 55
 
 /* The eta block.
@@ -164,17 +164,27 @@ struct mpa_item {
 WIRE_SIZE(struct mpa_item, 2);
 
 enum mpa_item_type {
-	MPA_ITEM_NAME = 1,        /* name of the RDM endpoint, at most 56 octets */
+	MPA_ITEM_NAME = 1,        /* of the RDM endpoint: 1 to 56 octets */
 	MPA_ITEM_INCARNATION = 2, /* be64: tells a restarted peer from the one before */
-	MPA_ITEM_CHALLENGE = 3,   /* nonce for the peer's proof */
-	MPA_ITEM_PROOF = 4,       /* keyed hash, never the key: at most 32 octets */
+	MPA_ITEM_CHALLENGE = 3,   /* nonce for the peer's proof, 16 octets */
+	MPA_ITEM_PROOF = 4,       /* keyed hash, never the key: 32 octets */
+	MPA_ITEM_LIMITS = 5,      /* struct mpa_limits */
 };
 #define MPA_NAME_MAX 56
-#define MPA_PROOF_MAX 32
+#define MPA_NONCE_LEN 16
+#define MPA_PROOF_LEN 32
+
+/* What the sender of the block is ready for; with MPA_FEATURE_RDM. */
+struct mpa_limits {
+	be32 window;    /* octets of Sends that it has not asked for */
+	be32 announces; /* messages announced to it and not yet fetched */
+};
+WIRE_SIZE(struct mpa_limits, 8);
+WIRE_AT(struct mpa_limits, announces, 4);
 
 /* The longest user data and an authenticated block go together; a name as well takes short ones. */
 static_assert(sizeof(struct mpa_enhanced) + 1 + MPA_USER_MAX + sizeof(struct mpa_eta_block) +
-			      sizeof(struct mpa_item) + MPA_PROOF_MAX <=
+			      2 * sizeof(struct mpa_item) + MPA_NONCE_LEN + MPA_PROOF_LEN <=
 		      MPA_PD_SEND_MAX,
 	      "room for the longest user data");
 

@@ -8,6 +8,7 @@
  * anonymous buffers runs dry, time passes. The user's upcalls check that nothing is written beside
  * the places named and that every message is placed once; at the end all memory must be back.
  */
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ enum step {
 	STEP_TIME,
 	STEP_USER,
 	STEP_WIRE,
+	STEP_OP,
 	STEPS
 };
 
@@ -49,7 +51,8 @@ struct input {
 static struct node node;
 static struct chan chan;
 static struct script_end *peer;
-static uint32_t msn, read_msn, mo; /* as a good peer would go on */
+static uint32_t msn, read_msn, resp_msn, mo; /* as a good peer would go on */
+static uint64_t to;
 
 static uint8_t take(struct input *in)
 {
@@ -90,7 +93,7 @@ static void start_frame(uint8_t settings)
 		.ird = 2,
 		.ord = 2,
 		.is_eta = settings & SET_ETA,
-		.eta = { .version = 1, .mulpdu = 3000 },
+		.eta = { .version = 1, .mulpdu = 3000, .features = MPA_FEATURE_RFC7306 },
 	};
 	uint8_t frame[MPA_FRAME_MAX];
 	int n = mpa_encode(&start, settings & SET_INITIATOR ? MPA_REPLY : MPA_REQUEST, frame,
@@ -114,16 +117,33 @@ static void step_raw(struct input *in)
 static size_t fpdu_header(uint8_t *fpdu, uint8_t opcode, uint8_t flags, uint32_t len)
 {
 	const struct ddp_op *op = &ddp_ops[opcode];
-	uint32_t number = op->qn == DDP_QN_SEND           ? msn
-			  : op->qn == DDP_QN_READ_REQUEST ? read_msn
-							  : 1;
+	uint32_t number = op->qn == DDP_QN_SEND              ? msn
+			  : op->qn == DDP_QN_READ_REQUEST    ? read_msn
+			  : op->qn == DDP_QN_ATOMIC_RESPONSE ? resp_msn
+							     : 1;
 	bool last = flags & 1;
 
 	if (op->tagged)
-		return ddp_put_tagged(fpdu, opcode, last, 1, flags & 2 ? UINT64_MAX - 9 : 2, len);
+		return ddp_put_tagged(fpdu, opcode, last,
+				      opcode == RDMAP_WRITE ? CHAN_STAG : CHAN_SINK_STAG,
+				      flags & 2 ? UINT64_MAX - 9 : to, len);
 	number += (flags & 2) != 0;
 	return ddp_put_untagged(fpdu, opcode, last, 0, number,
 				op->qn == DDP_QN_SEND ? mo + (flags & 4) : 0, len);
+}
+
+static void went_on(uint8_t opcode, uint8_t flags, uint32_t len)
+{
+	const struct ddp_op *op = &ddp_ops[opcode];
+
+	read_msn += op->qn == DDP_QN_READ_REQUEST;
+	resp_msn += op->qn == DDP_QN_ATOMIC_RESPONSE;
+	if (op->tagged)
+		to = flags & 1 ? CHAN_TO : to + len;
+	if (op->tagged || op->qn)
+		return;
+	mo = flags & 1 ? 0 : mo + len;
+	msn += flags & 1;
 }
 
 static void step_fpdu(struct input *in)
@@ -142,14 +162,11 @@ static void step_fpdu(struct input *in)
 		len = MPA_ULPDU_MAX - DDP_UNTAGGED_LEN;
 	n = fpdu_header(fpdu, opcode, flags, len);
 	memset(fpdu + n, flags & 32 ? flags : 0, len);
+	if (opcode == RDMAP_READ_REQUEST && flags & 32 && len == sizeof(struct rdmap_read_req))
+		rdmap_read_put(fpdu + n, &(struct rdmap_read){ .len = flags * 5 });
 	n = fpdu_end(fpdu, n + len, crc);
 	script_put(peer, fpdu, flags & 64 ? n - 1 - n / 3 : n);
-	if (ddp_ops[opcode].qn == DDP_QN_READ_REQUEST)
-		read_msn++;
-	if (ddp_ops[opcode].tagged || ddp_ops[opcode].qn)
-		return;
-	mo = flags & 1 ? 0 : mo + len;
-	msn += flags & 1;
+	went_on(opcode, flags, len);
 }
 
 static void step_post(struct input *in)
@@ -166,6 +183,37 @@ static void step_send(struct input *in)
 
 	if (chan.out_count < 64)
 		chan_send(&chan, size & 1 ? size * 300 : size, 1 + size % FAB_PLACE_IOV);
+}
+
+static void step_op(struct input *in)
+{
+	uint8_t how = take(in), size = take(in);
+	struct fab_atomic atomic = { .op = how >> 7, .data = size };
+	struct fab_send s = { .op = how % FAB_OPS,
+			      .len = size & 1 ? size * 300 : size,
+			      .stag = 1,
+			      .to = CHAN_TO,
+			      .sink_stag = CHAN_SINK_STAG,
+			      .sink_to = CHAN_TO,
+			      .read_len = size,
+			      .id = size,
+			      .atomic = &atomic };
+
+	if (chan.out_count < 64)
+		chan_op(&chan, &s, 1 + size % FAB_PLACE_IOV);
+}
+
+/* How its user takes what comes. */
+static void user_manner(uint8_t how)
+{
+	static const int errs[] = { -ENOKEY, -ERANGE, -EACCES, -EPERM, -EBUSY, -EIO, -EAGAIN, 0 };
+
+	chan.whole = how & 3;
+	chan.pieces = how >> 2 & 3;
+	chan.answer = how & 16;
+	chan.drop = how & 32;
+	if (how & 64)
+		chan.errs[how % FAB_OPS] = errs[how / 3 % 8];
 }
 
 /* The peer reads: what it gets must be well formed, and after start-up whole FPDUs. */
@@ -209,6 +257,8 @@ static void step_user(struct input *in)
 		iwarp_ops.shutdown(chan.conn);
 	} else if (how < 48) {
 		node_unlisten(&node);
+	} else if (how < 56) {
+		user_manner(take(in));
 	} else {
 		chan.close_at = how % AT_COUNT;
 		chan.close_skip = how / 64;
@@ -259,8 +309,11 @@ static void run(struct input *in)
 	case STEP_USER:
 		step_user(in);
 		break;
-	default:
+	case STEP_WIRE:
 		step_wire(in);
+		break;
+	default:
+		step_op(in);
 		break;
 	}
 }
@@ -270,7 +323,7 @@ static void run(struct input *in)
 static void begin(uint8_t settings)
 {
 	struct fab_msg_attr attr = node_attr();
-	union fab_addr to;
+	union fab_addr raw;
 
 	attr.crc = settings & SET_CRC;
 	attr.fpdu_max = settings & SET_ETA ? 65000 : 200;
@@ -278,11 +331,12 @@ static void begin(uint8_t settings)
 	node_listen(&node);
 	chan_init(&chan, &node, settings);
 	chan.check = false;
-	msn = read_msn = 1;
+	msn = read_msn = resp_msn = 1;
 	mo = 0;
+	to = CHAN_TO;
 	if (settings & SET_INITIATOR) {
-		script_addr(&to, SCRIPT_RAW_PORT);
-		CHECK(!chan_connect(&chan, &to, "ave", 3));
+		script_addr(&raw, SCRIPT_RAW_PORT);
+		CHECK(!chan_connect(&chan, &raw, "ave", 3));
 		settle();
 		peer = script_take();
 	} else {

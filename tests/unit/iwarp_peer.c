@@ -12,8 +12,8 @@
 struct chan_out {
 	struct fab_send send;
 	struct iovec iov[FAB_PLACE_IOV];
+	struct fab_atomic atomic;
 	uint8_t *data;
-	uint32_t len;
 };
 
 struct chan_in {
@@ -103,12 +103,13 @@ void node_pass(struct node *n, uint64_t ns)
 }
 
 static void node_request(void *user, struct fab_msg_conn *conn, const union fab_addr *peer,
-			 const void *pdata, size_t len)
+			 const struct fab_msg_peer *who, const void *pdata, size_t len)
 {
 	struct node *n = user;
 
 	CHECK(peer->in.sin_port && len <= sizeof(n->pdata));
 	n->requests++;
+	n->who = *who;
 	memcpy(n->pdata, pdata, len);
 	n->pdata_len = len;
 	n->request = conn;
@@ -186,24 +187,42 @@ static void *grown(void *list, unsigned *room, unsigned count, size_t size)
 	return list;
 }
 
-void chan_send(struct chan *c, uint32_t len, unsigned entries)
+/* The number that the content of the next message is made from: Sends are counted alone. */
+static unsigned content_number(struct chan *c, uint8_t op)
 {
+	return op == FAB_SEND ? c->sends++ : c->out_count;
+}
+
+void chan_op(struct chan *c, const struct fab_send *s, unsigned entries)
+{
+	unsigned number = content_number(c, s->op);
+	uint32_t len = iw_op_has_payload(s->op) ? s->len : 0;
 	struct chan_out *o;
 
 	c->out = grown(c->out, &c->out_room, c->out_count, sizeof(*o));
 	o = &c->out[c->out_count];
-	o->len = len;
+	o->send = *s;
+	if (s->atomic)
+		o->atomic = *s->atomic;
 	o->data = malloc(len ? len : 1);
 	CHECK(o->data);
 	for (uint32_t i = 0; i < len; i++)
-		o->data[i] = content(c->seed, c->out_count, i);
+		o->data[i] = content(c->seed, number, i);
 	o->send.niov = shape(o->iov, o->data, len, entries, 0, &shapes);
-	o->send.op = FAB_SEND;
-	o->send.flags = c->out_count % 3 ? 0 : FAB_SEND_SOLICITED;
-	o->send.len = len;
+	if (!iw_op_has_payload(s->op))
+		o->send.niov = 200; /* not to be looked at */
 	c->out_count++;
 	if (c->conn && c->connected)
 		iwarp_ops.tx_want(c->conn);
+}
+
+void chan_send(struct chan *c, uint32_t len, unsigned entries)
+{
+	struct fab_send s = { .op = FAB_SEND,
+			      .len = len,
+			      .flags = c->out_count % 3 ? 0 : FAB_SEND_SOLICITED };
+
+	chan_op(c, &s, entries);
 }
 
 void chan_post(struct chan *c, uint32_t size, unsigned entries)
@@ -278,11 +297,14 @@ static bool at(struct chan *c, enum chan_at where)
 	return true;
 }
 
-static void chan_connected(void *user, int err, const void *pdata, size_t len)
+static void chan_connected(void *user, int err, const struct fab_msg_peer *peer, const void *pdata,
+			   size_t len)
 {
 	struct chan *c = user;
 
-	CHECK(!c->connected && len <= sizeof(c->pdata));
+	CHECK(!c->connected && len <= sizeof(c->pdata) && !peer == !!err);
+	if (peer)
+		c->peer = *peer;
 	c->connected++;
 	c->connect_err = err;
 	if (len)
@@ -317,7 +339,8 @@ static const struct fab_send *chan_tx_peek(void *user, unsigned i)
 	if (c->peeked == i)
 		c->peeked++;
 	o = &c->out[c->out_done + i];
-	o->send.iov = o->iov; /* the list may have moved */
+	o->send.iov = iw_op_has_payload(o->send.op) ? o->iov : NULL; /* the list may have moved */
+	o->send.atomic = &o->atomic;
 	return &o->send;
 }
 
@@ -339,12 +362,14 @@ static void chan_tx_done(void *user, unsigned n, bool partial)
 		iwarp_ops.tx_want(c->conn);
 }
 
-static int chan_rx_place(void *user, const struct fab_place *piece, struct iovec *iov, int max)
+static int chan_rx_place(void *user, struct fab_place *piece, struct iovec *iov, int max)
 {
 	struct chan *c = user;
 	const struct chan_in *r;
+	int n;
 
-	CHECK(c->connected && !c->closed && max >= FAB_PLACE_IOV);
+	CHECK(c->connected && !c->closed && max >= FAB_PLACE_IOV && !piece->more);
+	CHECK(!c->tagged_len && !c->tagged_at);
 	if (at(c, AT_RX_PLACE)) {
 		iov[0] = nowhere;
 		return c->seed % 3 ? 1 : -EAGAIN;
@@ -367,7 +392,62 @@ static int chan_rx_place(void *user, const struct fab_place *piece, struct iovec
 	}
 	c->placed = true;
 	r = &c->in[c->in_done];
-	return part_of(r, piece->offset, piece->offset + piece->len, iov);
+	n = part_of(r, piece->offset, piece->offset + piece->len, iov);
+	piece->more = c->pieces && n > (int)c->pieces;
+	return piece->more ? (int)c->pieces : n;
+}
+
+/* ------------------------------------------------------------------------- what came */
+
+static bool same_atomic(const struct fab_atomic *a, const struct fab_atomic *b)
+{
+	return a->op == b->op && a->data == b->data && a->data_mask == b->data_mask &&
+	       a->cmp == b->cmp && a->cmp_mask == b->cmp_mask;
+}
+
+/* Whether @e, at the other side, is what @s was on this. */
+static bool same_message(const struct fab_send *s, const struct fab_atomic *atomic,
+			 const struct chan_event *e)
+{
+	if (s->op != e->send.op)
+		return false;
+	switch (s->op) {
+	case FAB_SEND:
+		return s->len == e->send.len;
+	case FAB_WRITE:
+	case FAB_READ_RESP:
+		return s->len == e->send.len && s->stag == e->send.stag && s->to == e->send.to;
+	case FAB_READ:
+		return s->read_len == e->send.read_len && s->stag == e->send.stag &&
+		       s->to == e->send.to && s->sink_stag == e->send.sink_stag &&
+		       s->sink_to == e->send.sink_to;
+	case FAB_ATOMIC:
+		return s->id == e->send.id && s->stag == e->send.stag && s->to == e->send.to &&
+		       same_atomic(atomic, &e->atomic);
+	case FAB_ATOMIC_RESP:
+		return s->id == e->send.id && s->value == e->send.value;
+	default:
+		return s->value == e->send.value;
+	}
+}
+
+/* Another message has come: the next that the other side has sent. */
+static void event(struct chan *c, struct fab_send send, const struct fab_atomic *atomic)
+{
+	struct chan_event *e;
+	const struct chan_out *o;
+
+	CHECK(c->connected && !c->closed);
+	c->events = grown(c->events, &c->event_room, c->event_count, sizeof(*e));
+	e = &c->events[c->event_count++];
+	*e = (struct chan_event){ .send = send };
+	if (atomic)
+		e->atomic = *atomic;
+	if (!c->from)
+		return;
+	CHECK(c->event_count <= c->from->out_count);
+	o = &c->from->out[c->event_count - 1];
+	CHECK(same_message(&o->send, &o->atomic, e));
 }
 
 static void check_message(struct chan *c, const struct chan_in *r)
@@ -377,14 +457,22 @@ static void check_message(struct chan *c, const struct chan_in *r)
 	CHECK(guards_hold(r));
 	c->bytes += len;
 	c->truncated += c->at > r->size;
-	if (c->from)
-		CHECK(c->in_done < c->from->out_count && c->at == c->from->out[c->in_done].len);
+	event(c, (struct fab_send){ .op = FAB_SEND, .len = c->at }, NULL);
 	for (int i = 0; c->check && i < r->niov && seen < len; i++) {
 		const uint8_t *p = r->iov[i].iov_base;
 
 		for (size_t j = 0; j < r->iov[i].iov_len && seen < len; j++, seen++)
 			CHECK(p[j] == content(c->from ? c->from->seed : c->seed, c->in_done, seen));
 	}
+}
+
+/* The one that is first in line. */
+static void message_came(struct chan *c)
+{
+	check_message(c, &c->in[c->in_done]);
+	free(c->in[c->in_done].block);
+	c->in[c->in_done++].block = NULL;
+	c->at = 0;
 }
 
 static void chan_rx_done(void *user, const struct fab_place *piece)
@@ -397,12 +485,174 @@ static void chan_rx_done(void *user, const struct fab_place *piece)
 		return;
 	c->at += piece->len;
 	c->asked = c->placed = false;
-	if (!piece->last)
+	if (piece->last)
+		message_came(c);
+}
+
+static int chan_rx_whole(void *user, const void *p, uint32_t len)
+{
+	struct chan *c = user;
+	uint32_t done = 0;
+	struct chan_in *r;
+
+	CHECK(c->connected && !c->closed && !c->at && !c->asked && !c->tagged_len);
+	if (at(c, AT_RX_WHOLE))
+		return (int)(c->seed % 3) - 1;
+	if (!c->whole || (c->whole > 1 && script_random(&shapes) % c->whole))
+		return 1;
+	if (c->place_err)
+		return c->place_err;
+	if (c->in_done == c->in_count || c->in[c->in_done].size < len)
+		return 1;
+	r = &c->in[c->in_done];
+	for (int i = 0; i < r->niov && done < len; i++) {
+		uint32_t n = r->iov[i].iov_len < len - done ? r->iov[i].iov_len : len - done;
+
+		memcpy(r->iov[i].iov_base, (const uint8_t *)p + done, n);
+		done += n;
+	}
+	c->at = len;
+	c->wholes++;
+	message_came(c);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------- tagged data */
+
+static uint8_t *region(struct chan *c)
+{
+	if (!c->region)
+		c->region = calloc(1, CHAN_REGION);
+	CHECK(c->region);
+	return c->region;
+}
+
+static int chan_rx_tagged(void *user, const struct fab_tagged *t, struct iovec *iov, int max)
+{
+	struct chan *c = user;
+	uint8_t *p;
+
+	CHECK(c->connected && !c->closed && !c->at && !c->asked && max >= FAB_PLACE_IOV);
+	CHECK(t->len && (!t->first || !(c->tagged_len + c->tagged_at)));
+	if (at(c, AT_RX_TAGGED)) {
+		iov[0] = nowhere;
+		return c->seed % 3 - 1;
+	}
+	if (t->first)
+		c->tagged = *t;
+	CHECK(t->stag == c->tagged.stag && t->response == c->tagged.response);
+	CHECK(t->to >= c->tagged.to + c->tagged_len + c->tagged_at);
+	c->tagged_at = t->to - c->tagged.to - c->tagged_len;
+	if (c->errs[t->response ? FAB_READ_RESP : FAB_WRITE])
+		return c->errs[t->response ? FAB_READ_RESP : FAB_WRITE];
+	if (c->drop)
+		return 0;
+	if (t->stag != (t->response ? CHAN_SINK_STAG : CHAN_STAG))
+		return -ENOKEY;
+	if (t->to < CHAN_TO || t->to - CHAN_TO > CHAN_REGION - t->len)
+		return -ERANGE;
+	p = region(c) + (t->to - CHAN_TO);
+	/* the same list for the same octets */
+	return shape(iov, p, t->len, 1 + t->to % FAB_PLACE_IOV, 0, &(uint64_t){ t->to + 1 });
+}
+
+static void chan_rx_tagged_done(void *user, const struct fab_tagged *t)
+{
+	struct chan *c = user;
+	uint32_t len;
+
+	CHECK(c->connected && !c->closed);
+	CHECK(t->first == !c->tagged_len);
+	if (at(c, AT_RX_TAGGED_DONE))
 		return;
-	check_message(c, &c->in[c->in_done]);
-	free(c->in[c->in_done].block);
-	c->in[c->in_done++].block = NULL;
-	c->at = 0;
+	if (t->first)
+		c->tagged = *t;
+	CHECK(t->to == c->tagged.to + c->tagged_len && t->stag == c->tagged.stag);
+	c->tagged_len += t->len;
+	c->tagged_at = 0;
+	if (!t->last)
+		return;
+	len = c->tagged_len;
+	for (uint32_t i = 0; i < len && c->check && c->from; i++)
+		CHECK(region(c)[c->tagged.to - CHAN_TO + i] ==
+		      content(c->from->seed, c->event_count, i));
+	c->tagged_len = 0;
+	event(c,
+	      (struct fab_send){ .op = t->response ? FAB_READ_RESP : FAB_WRITE,
+				 .len = len,
+				 .stag = t->stag,
+				 .to = c->tagged.to },
+	      NULL);
+}
+
+/* ------------------------------------------------------------------------- the other messages */
+
+/* Told of a message that is here whole: what to answer; 1: nothing, the connection is closed. */
+static int other(struct chan *c, struct fab_send send, const struct fab_atomic *atomic)
+{
+	CHECK(c->connected && !c->closed && !c->at && !c->asked && !c->tagged_len);
+	if (at(c, AT_RX_OTHER))
+		return 1;
+	event(c, send, atomic);
+	return c->errs[send.op];
+}
+
+static int chan_rx_read(void *user, const struct fab_read_req *r)
+{
+	struct chan *c = user;
+	struct fab_send s = { .op = FAB_READ,
+			      .stag = r->stag,
+			      .to = r->to,
+			      .read_len = r->len,
+			      .sink_stag = r->sink_stag,
+			      .sink_to = r->sink_to };
+	int err;
+
+	CHECK(r->len);
+	err = other(c, s, NULL);
+	if (err)
+		return err > 0 ? (int)(c->seed % 2) - 1 : err;
+	if (c->answer && r->len <= CHAN_REGION) {
+		s = (struct fab_send){
+			.op = FAB_READ_RESP, .stag = r->sink_stag, .to = r->sink_to, .len = r->len
+		};
+		chan_op(c, &s, 1 + r->len % 5);
+	}
+	return 0;
+}
+
+static int chan_rx_atomic(void *user, const struct fab_atomic_req *r)
+{
+	struct chan *c = user;
+	struct fab_send s = { .op = FAB_ATOMIC, .id = r->id, .stag = r->stag, .to = r->to };
+	int err = other(c, s, &r->atomic);
+
+	CHECK(r->atomic.op == FAB_FETCH_ADD || r->atomic.op == FAB_CMP_SWAP);
+	if (err)
+		return err > 0 ? (int)(c->seed % 2) - 1 : err;
+	if (c->answer) {
+		s = (struct fab_send){ .op = FAB_ATOMIC_RESP,
+				       .id = r->id,
+				       .value = r->atomic.data ^ r->to };
+		chan_op(c, &s, 1);
+	}
+	return 0;
+}
+
+static int chan_rx_atomic_resp(void *user, uint32_t id, uint64_t value)
+{
+	struct fab_send s = { .op = FAB_ATOMIC_RESP, .id = id, .value = value };
+	int err = other(user, s, NULL);
+
+	return err > 0 ? 0 : err;
+}
+
+static int chan_rx_immediate(void *user, uint64_t value)
+{
+	struct fab_send s = { .op = FAB_IMMEDIATE, .value = value };
+	int err = other(user, s, NULL);
+
+	return err > 0 ? 0 : err;
 }
 
 static void chan_closed(void *user, int err)
@@ -420,8 +670,15 @@ const struct fab_msg_user chan_user = {
 	.connected = chan_connected,
 	.tx_peek = chan_tx_peek,
 	.tx_done = chan_tx_done,
+	.rx_whole = chan_rx_whole,
 	.rx_place = chan_rx_place,
 	.rx_done = chan_rx_done,
+	.rx_tagged = chan_rx_tagged,
+	.rx_tagged_done = chan_rx_tagged_done,
+	.rx_read = chan_rx_read,
+	.rx_atomic = chan_rx_atomic,
+	.rx_atomic_resp = chan_rx_atomic_resp,
+	.rx_immediate = chan_rx_immediate,
 	.closed = chan_closed,
 };
 
@@ -439,12 +696,12 @@ int chan_connect(struct chan *c, const union fab_addr *to, const void *pdata, si
 {
 	struct fab_connect_attr attr = { .peer = to };
 
-	return iwarp_ops.connect(c->node->m, &attr, pdata, len, &chan_user, c, &c->conn);
+	return iwarp_ops.connect(c->node->m, &attr, c->hello, pdata, len, &chan_user, c, &c->conn);
 }
 
 int chan_accept(struct chan *c, struct fab_msg_conn *conn, const void *pdata, size_t len)
 {
-	int err = iwarp_ops.accept(conn, pdata, len, &chan_user, c);
+	int err = iwarp_ops.accept(conn, c->hello, pdata, len, &chan_user, c);
 
 	if (err)
 		return err;
@@ -464,6 +721,8 @@ void chan_fini(struct chan *c)
 	}
 	free(c->out);
 	free(c->in);
+	free(c->events);
+	free(c->region);
 	chan_init(c, c->node, c->seed);
 }
 
@@ -502,11 +761,26 @@ size_t fpdu_send(uint8_t *fpdu, uint8_t opcode, bool last, uint32_t msn, uint32_
 	return fpdu_end(fpdu, n, crc);
 }
 
-size_t fpdu_tagged(uint8_t *fpdu, uint8_t opcode, bool last, uint32_t len, bool crc)
+size_t fpdu_tagged_at(uint8_t *fpdu, uint8_t opcode, bool last, uint32_t stag, uint64_t to,
+		      uint32_t len, bool crc)
 {
-	size_t n = ddp_put_tagged(fpdu, opcode, last, 0x1234, 0x5678, len);
+	size_t n = ddp_put_tagged(fpdu, opcode, last, stag, to, len);
 
 	memset(fpdu + n, 0x77, len);
+	return fpdu_end(fpdu, n + len, crc);
+}
+
+size_t fpdu_tagged(uint8_t *fpdu, uint8_t opcode, bool last, uint32_t len, bool crc)
+{
+	return fpdu_tagged_at(fpdu, opcode, last, 0x1234, 0x5678, len, crc);
+}
+
+size_t fpdu_body(uint8_t *fpdu, uint8_t opcode, uint32_t msn, const void *body, bool crc)
+{
+	unsigned len = ddp_ops[opcode].body;
+	size_t n = ddp_put_untagged(fpdu, opcode, true, 0, msn, 0, len);
+
+	memcpy(fpdu + n, body, len);
 	return fpdu_end(fpdu, n + len, crc);
 }
 

@@ -140,6 +140,126 @@ static void both_sides_hear_the_other(void **state)
 	a.conn = NULL;
 }
 
+static struct fab_hello hello_of(unsigned i)
+{
+	struct fab_hello h = { .features = i & 1 ? FAB_FEATURE_ULP : 0,
+			       .name_len = i & 2 ? FAB_NAME_MAX - i : 0,
+			       .has_nonce = i & 4,
+			       .has_proof = i & 8,
+			       .incarnation = i & 2 ? 0x123456789abcdef0 + i : 0,
+			       .window = i & 1 ? 0x10000000 + i : 0,
+			       .announces = i & 1 ? i : 0 };
+
+	memset(h.name, 'n', h.name_len);
+	if (h.has_nonce)
+		memset(h.nonce, i, sizeof(h.nonce));
+	if (h.has_proof)
+		memset(h.proof, i + 1, sizeof(h.proof));
+	return h;
+}
+
+/* As it is said; but what the fabric itself has is always offered. */
+static void check_hello(const struct fab_hello *got, struct fab_hello said)
+{
+	said.features |= FAB_FEATURE_ATOMIC;
+	assert_int_equal(got->features, said.features);
+	assert_int_equal(got->name_len, said.name_len);
+	assert_memory_equal(got->name, said.name, FAB_NAME_MAX);
+	assert_int_equal(got->incarnation, said.incarnation);
+	assert_int_equal(got->window, said.window);
+	assert_int_equal(got->announces, said.announces);
+	assert_int_equal(got->has_nonce, said.has_nonce);
+	assert_int_equal(got->has_proof, said.has_proof);
+	assert_memory_equal(got->nonce, said.nonce, FAB_NONCE);
+	assert_memory_equal(got->proof, said.proof, FAB_PROOF);
+}
+
+static void etas_introduce_themselves(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 256; i++) {
+		struct fab_hello ha = hello_of(i % 16), hb = hello_of(i / 16);
+		uint16_t both = FAB_FEATURE_ATOMIC | (ha.features & hb.features);
+
+		a.hello = &ha;
+		b.hello = &hb;
+		assert_int_equal(chan_connect(&a, &nb.addr, "abc", 3), 0);
+		settle();
+		assert_true(a.peer.eta && b.peer.eta && nb.who.eta);
+		check_hello(&nb.who.hello, ha);
+		check_hello(&b.peer.hello, ha);
+		check_hello(&a.peer.hello, hb);
+		assert_int_equal(nb.who.features, ha.features | FAB_FEATURE_ATOMIC);
+		assert_int_equal(a.peer.features, both);
+		assert_int_equal(b.peer.features, both);
+		assert_int_equal(a.peer.ord, 4);
+		assert_int_equal(a.peer.ird, 4);
+		assert_int_equal(b.peer.ord, 4);
+		assert_int_equal(b.peer.ird, 4);
+		assert_int_equal(nb.who.ord, 4);
+		chan_fini(&a);
+		settle();
+		chan_fini(&b);
+		a.hello = b.hello = NULL;
+	}
+}
+
+/* What does not go into the private data is found out at once, and harms nothing. */
+static void too_much_to_say(void **state)
+{
+	struct fab_hello all = hello_of(15), proof = hello_of(12), bad = hello_of(2);
+	uint8_t data[FAB_PDATA_MAX] = { 0 };
+	size_t most = MPA_PD_SEND_MAX - 4 - 1 - 12 - (2 + all.name_len) - 10 - 10 - 18 - 34;
+
+	(void)state;
+	nb.child = NULL;
+	a.hello = &all;
+	assert_int_equal(chan_connect(&a, &nb.addr, data, most + 1), -EMSGSIZE);
+	bad.name_len = FAB_NAME_MAX + 1;
+	a.hello = &bad;
+	assert_int_equal(chan_connect(&a, &nb.addr, data, 0), -EINVAL);
+	a.hello = &proof;
+	assert_int_equal(chan_connect(&a, &nb.addr, data, sizeof(data)), 0);
+	settle();
+	assert_int_equal(nb.pdata_len, sizeof(data));
+	check_hello(&nb.who.hello, proof);
+	b.hello = &all;
+	assert_int_equal(chan_accept(&b, nb.request, data, most + 1), -EMSGSIZE);
+	assert_int_equal(chan_accept(&b, nb.request, data, most), 0);
+	settle();
+	assert_int_equal(a.pdata_len, most);
+	check_hello(&a.peer.hello, all);
+	a.hello = b.hello = NULL;
+}
+
+/* It hears nothing of what we say to our like, and may read as much as it can. */
+static void a_stranger(void **state)
+{
+	struct fab_hello h = hello_of(15);
+	struct mpa_start req = plain_request(MPA_RTR_WRITE), rep;
+	struct script_end *e = script_dial(&nb.addr);
+
+	(void)state;
+	req.ord = 2;
+	req.ird = 3;
+	b.hello = &h;
+	frame_put(e, MPA_REQUEST, &req);
+	settle();
+	assert_int_equal(frame_got(e, MPA_REPLY, &rep), 0);
+	assert_false(rep.is_eta);
+	assert_false(nb.who.eta);
+	assert_int_equal(nb.who.ord, 3);
+	assert_int_equal(nb.who.ird, 2);
+	assert_int_equal(nb.who.features, 0);
+	assert_false(b.peer.eta);
+	assert_int_equal(b.peer.features, 0);
+	assert_int_equal(b.peer.ord, 3);
+	assert_int_equal(b.peer.ird, 2);
+	assert_int_equal(b.peer.hello.name_len, 0);
+	script_hang_up(e, false);
+	b.hello = NULL;
+}
+
 static void addresses(void **state)
 {
 	union fab_addr local, peer;
@@ -567,10 +687,15 @@ static void dials_again(void **state)
 {
 	(void)state;
 	for (unsigned how = 0; how < 4; how++) {
-		struct mpa_start req, rep = { .rev = MPA_REV_1, .raw = true };
-		struct script_end *e = dial_raw(&req);
+		struct mpa_start req, first, rep = { .rev = MPA_REV_1, .raw = true };
+		struct fab_hello h = hello_of(15);
+		struct script_end *e;
 
+		a.hello = &h;
+		e = dial_raw(&req);
+		first = req;
 		assert_int_equal(req.rev, MPA_REV_2);
+		assert_true(req.eta.items_len);
 		if (how == 0)
 			answer(e, rep);
 		if (how == 1)
@@ -578,6 +703,9 @@ static void dials_again(void **state)
 		script_hang_up(e, how == 2);
 		e = request_taken(&req);
 		assert_int_equal(req.rev, MPA_REV_1);
+		assert_true(req.is_eta && req.eta.features == first.eta.features);
+		assert_int_equal(req.eta.items_len, first.eta.items_len);
+		assert_memory_equal(req.eta.items, first.eta.items, first.eta.items_len);
 		assert_int_equal(req.user_len, 3);
 		assert_memory_equal(req.user, "abc", 3);
 		if (how == 3) {
@@ -658,7 +786,7 @@ static void nobody_answers(void **state)
 	struct script_end *e;
 
 	(void)state;
-	assert_int_equal(iwarp_ops.connect(na.m, &attr, NULL, 0, &chan_user, &a, &a.conn), 0);
+	assert_int_equal(iwarp_ops.connect(na.m, &attr, NULL, NULL, 0, &chan_user, &a, &a.conn), 0);
 	e = request_taken(&req);
 	node_pass(&na, SECOND / 2);
 	assert_int_equal(a.connected, 0);
@@ -754,6 +882,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(both_sides_hear_the_other),
+		TEST(etas_introduce_themselves),
+		TEST(too_much_to_say),
+		TEST(a_stranger),
 		TEST(addresses),
 		TEST(nobody_listens),
 		TEST(disconnect_in_order),

@@ -18,12 +18,12 @@
 #define KEY_REP "MPA ID Rep Frame"
 
 /* What eta dials with: S, revision 2; A, IRD 32; C, D, ORD 16; user data "abc"; block, one item. */
-static const char eta_request[] = KEY_REQ "\x10\x02\x00\x19"
+static const char eta_request[] = KEY_REQ "\x10\x02\x00\x1e"
 					  "\x80\x20\xc0\x10"
 					  "\x03"
 					  "abc"
-					  "\xe7\x65\x74\x61\x01\x11\x00\x01\xfd\x00\x00\x00"
-					  "\x02\x03xyz";
+					  "\xe7\x65\x74\x61\x01\x16\x00\x01\xfd\x00\x00\x00"
+					  "\x02\x08vwxyz012";
 
 /* What siw answers to it: no block, RTR Write, IRD 16, ORD 32, C set on its own account. */
 static const char siw_reply[] = KEY_REP "\x50\x02\x00\x04"
@@ -93,7 +93,7 @@ static void eta_request_build(struct mpa_start *req)
 {
 	mpa_request_init(&eta_config, req);
 	assert_int_equal(mpa_user_set(req, "abc", 3), 0);
-	assert_int_equal(mpa_item_add(&req->eta, MPA_ITEM_INCARNATION, "xyz", 3), 0);
+	assert_int_equal(mpa_item_add(&req->eta, MPA_ITEM_INCARNATION, "vwxyz012", 8), 0);
 }
 
 static void test_encode_request(void **state)
@@ -180,14 +180,15 @@ static void test_encode_limits(void **state)
 	assert_int_equal(req.user_len, 0);
 	assert_int_equal(mpa_user_set(&req, NULL, 0), 0);
 	assert_int_equal(mpa_user_set(&req, data, MPA_USER_MAX), 0);
-	assert_int_equal(mpa_item_add(&req.eta, MPA_ITEM_PROOF, data, MPA_PROOF_MAX), 0);
+	assert_int_equal(mpa_item_add(&req.eta, MPA_ITEM_PROOF, data, MPA_PROOF_LEN), 0);
+	assert_int_equal(mpa_item_add(&req.eta, MPA_ITEM_CHALLENGE, data, MPA_NONCE_LEN), 0);
 	assert_int_equal(mpa_encode(&req, MPA_REQUEST, buf, sizeof(buf)),
-			 20 + 4 + 1 + MPA_USER_MAX + 12 + 2 + MPA_PROOF_MAX);
-	assert_int_equal(decode(buf, 20 + 5 + 196 + 46, MPA_REQUEST, &got), 0);
+			 20 + 4 + 1 + MPA_USER_MAX + 12 + 4 + 48);
+	assert_int_equal(decode(buf, 20 + 5 + MPA_USER_MAX + 64, MPA_REQUEST, &got), 0);
 	assert_start_equal(&got, &req);
 
 	/* One octet over the 251. */
-	assert_int_equal(mpa_item_add(&req.eta, 9, data, 3), 0);
+	assert_int_equal(mpa_item_add(&req.eta, 9, data, 5), 0);
 	assert_int_equal(mpa_encode(&req, MPA_REQUEST, buf, sizeof(buf)), -MPA_E_SPACE);
 	req.user_len--;
 	assert_int_equal(mpa_encode(&req, MPA_REQUEST, buf, sizeof(buf)), MPA_FRAME_MAX);
@@ -413,7 +414,7 @@ static void test_decode_blocks(void **state)
 		{ FRAME(MAGIC "\x01\x0c\x00\x03\x00\x80\x00\x00"), 0, true },
 		/* a later version, with an item of its own, then octets that nobody explains */
 		{ FRAME(MAGIC "\x07\x0f\x00\x03\x00\x80\xff\xff\x63\x01k??"), 0, true },
-		{ FRAME(MAGIC "\x01\x10\x00\x03\x00\x80\x00\x00\x01\x00\x02\x00"), 0, true },
+		{ FRAME(MAGIC "\x01\x10\x00\x03\x00\x80\x00\x00\x61\x00\x62\x00"), 0, true },
 		/* not ours: left to the application that put it there */
 		{ FRAME("\xe7\x65\x74"), 0, false },
 		{ FRAME("\xe7\x65\x74\x62\x01\x0c\x00\x03\x00\x80\x00\x00"), 0, false },
@@ -444,6 +445,31 @@ static void test_decode_blocks(void **state)
 		if (!cases[i].err && got.is_eta) {
 			assert_int_equal(got.eta.features, 3);
 			assert_int_equal(got.eta.mulpdu, 128);
+		}
+	}
+}
+
+/* An item that is known has the length of what it holds, a name any that there is room for. */
+static void test_decode_items(void **state)
+{
+	static const struct {
+		uint8_t min, max;
+	} lens[] = { [MPA_ITEM_NAME] = { 1, 56 },       [MPA_ITEM_INCARNATION] = { 8, 8 },
+		     [MPA_ITEM_CHALLENGE] = { 16, 16 }, [MPA_ITEM_PROOF] = { 32, 32 },
+		     [MPA_ITEM_LIMITS] = { 8, 8 },      [MPA_ITEM_LIMITS + 1] = { 0, 255 } };
+	uint8_t block[255] = MAGIC "\x01\x00\x00\x03\x00\x80";
+	struct mpa_start got;
+
+	(void)state;
+	for (uint8_t type = 1; type < COUNT(lens); type++) {
+		for (uint8_t len = 0; len < 80; len++) {
+			bool good = len >= lens[type].min && len <= lens[type].max;
+
+			block[5] = 12 + 2 + len;
+			block[12] = type;
+			block[13] = len;
+			assert_int_equal(decode_block(block, 14 + len, &got),
+					 good ? 0 : -MPA_E_ETA_BLOCK);
 		}
 	}
 }
@@ -936,6 +962,7 @@ int main(void)
 		cmocka_unit_test(test_decode_wrong_key),
 		cmocka_unit_test(test_decode_errors),
 		cmocka_unit_test(test_decode_blocks),
+		cmocka_unit_test(test_decode_items),
 		cmocka_unit_test(test_items),
 		cmocka_unit_test(test_agree_etas),
 		cmocka_unit_test(test_agree_crc),
