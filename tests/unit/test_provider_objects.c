@@ -54,6 +54,9 @@ static void test_av(void **state)
 	len = sizeof(text);
 	assert_string_equal(fi_av_straddr(node.av, a, text, &len), "fi_sockaddr_in://192.0.2.1:1");
 	assert_int_equal(len, strlen(text) + 1);
+	/* as often as it was inserted */
+	ok(fi_av_remove(node.av, &n[2], 1, 0));
+	ok(fi_av_lookup(node.av, n[2], &out, &len));
 	ok(fi_av_remove(node.av, &n[2], 1, 0));
 	fails(fi_av_lookup(node.av, n[2], &out, &len), FI_EINVAL);
 	fails(fi_av_remove(node.av, &n[2], 1, 0), FI_EINVAL);
