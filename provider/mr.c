@@ -98,9 +98,10 @@ static ETA_OPS(fi_ops) mr_fid_ops = {
 
 /* ------------------------------------------------------------------------------ registering */
 
+/* Without any right there is nothing that peers may do; what is done here needs no region. */
 static unsigned ppe_access(uint64_t access)
 {
-	return (access & (FI_SEND | FI_WRITE) ? PPE_ACCESS_LOCAL_READ : 0) |
+	return (!access || (access & (FI_SEND | FI_WRITE)) ? PPE_ACCESS_LOCAL_READ : 0) |
 	       (access & (FI_RECV | FI_READ) ? PPE_ACCESS_LOCAL_WRITE : 0) |
 	       (access & FI_REMOTE_READ ? PPE_ACCESS_REMOTE_READ : 0) |
 	       (access & FI_REMOTE_WRITE ? PPE_ACCESS_REMOTE_WRITE : 0);
@@ -168,7 +169,7 @@ static int mr_reg_checked(struct fid *fid, const struct fi_mr_attr *attr, uint64
 	if (flags & ~FI_RMA_EVENT)
 		return -FI_EBADFLAGS;
 	if (!attr->mr_iov || !attr->iov_count || attr->iov_count > PPE_MR_IOV_MAX || attr->offset ||
-	    !attr->access || (attr->access & ~MR_ACCESS))
+	    (attr->access & ~MR_ACCESS))
 		return -FI_EINVAL;
 	return mr_register(eta_container(fid, struct eta_domain, fid.fid), attr, mr);
 }
