@@ -46,7 +46,7 @@ static void behave(struct idle_shared *s, struct link *l, bool first, int ctrl)
 static int role(void *arg, int ctrl, bool first)
 {
 	struct idle_shared *s = arg;
-	struct link *l = link_open(s->via, first, ctrl);
+	struct link *l = link_make(s->via, first, ctrl);
 
 	link_pingpong(l, first, 100);
 	if (first)

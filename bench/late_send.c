@@ -35,7 +35,7 @@ static uint64_t messages_until(const struct late_shared *s, int n)
 static int receiver(void *arg, int ctrl)
 {
 	struct late_shared *s = arg;
-	struct link *l = link_open(s->via, true, ctrl);
+	struct link *l = link_make(s->via, true, ctrl);
 
 	for (int i = 0; i < opt.repetitions; i++) {
 		if (s->before == EXCHANGED)
@@ -70,7 +70,7 @@ static void prepare(struct late_shared *s, struct link *l, uint64_t sent)
 static int sender(void *arg, int ctrl)
 {
 	struct late_shared *s = arg;
-	struct link *l = link_open(s->via, false, ctrl);
+	struct link *l = link_make(s->via, false, ctrl);
 
 	strcpy(s->about, l->about);
 	compute_until(now_ns() + 50000000);

@@ -40,7 +40,7 @@ void link_free(struct link *l)
 	free(l);
 }
 
-struct link *link_open(const char *via, bool server, int ctrl)
+struct link *link_make(const char *via, bool server, int ctrl)
 {
 	if (!strcmp(via, link_ppe.name))
 		return link_ppe.open(NULL, server, ctrl);

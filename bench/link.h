@@ -45,8 +45,8 @@ struct link_ops {
 extern const struct link_ops link_fi, link_ppe, link_dusi;
 
 /* "ppe", "dusi", or the name of a libfabric provider. Returns when both ends are connected. */
-struct link *link_open(const char *via, bool server, int ctrl);
-/* For link_open(): what its implementations start with. */
+struct link *link_make(const char *via, bool server, int ctrl);
+/* For link_make(): what its implementations start with. */
 void *link_alloc(size_t size, const struct link_ops *ops);
 void link_free(struct link *l);
 

@@ -42,7 +42,7 @@ struct about_shared {
 static int about_server(void *arg, int ctrl)
 {
 	struct about_shared *s = arg;
-	struct link *l = link_open(s->provider, true, ctrl);
+	struct link *l = link_make(s->provider, true, ctrl);
 
 	strcpy(s->text, l->about);
 	return ctrl_meet(ctrl);
@@ -52,7 +52,7 @@ static int about_client(void *arg, int ctrl)
 {
 	struct about_shared *s = arg;
 
-	link_open(s->provider, false, ctrl);
+	link_make(s->provider, false, ctrl);
 	return ctrl_meet(ctrl);
 }
 

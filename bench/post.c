@@ -39,7 +39,7 @@ static uint64_t messages(void)
 static int receiver(void *arg, int ctrl)
 {
 	struct post_shared *s = arg;
-	struct link *l = link_open(s->via, true, ctrl);
+	struct link *l = link_make(s->via, true, ctrl);
 
 	while (l->received < messages()) {
 		link_poll(l);
@@ -69,7 +69,7 @@ static double burst(struct post_shared *s, struct link *l)
 static int sender(void *arg, int ctrl)
 {
 	struct post_shared *s = arg;
-	struct link *l = link_open(s->via, false, ctrl);
+	struct link *l = link_make(s->via, false, ctrl);
 	int64_t own = 0;
 
 	strcpy(s->about, l->about);

@@ -86,7 +86,7 @@ static uint64_t peer_probe(struct takeover_shared *s, struct link *l, unsigned s
 static int peer(void *arg, int ctrl)
 {
 	struct takeover_shared *s = arg;
-	struct link *l = link_open(s->via, false, ctrl);
+	struct link *l = link_make(s->via, false, ctrl);
 	uint64_t n = 0;
 
 	for (;;) {
@@ -196,7 +196,7 @@ static int target(void *arg, int ctrl)
 
 	if (opt.engine_free)
 		unpin();
-	l = link_open(s->via, true, ctrl);
+	l = link_make(s->via, true, ctrl);
 	if (opt.engine_free)
 		pin_to(opt.cores[0]);
 	strcpy(s->about, l->about);

@@ -236,7 +236,7 @@ struct fab_msg_conn;     /* one queue pair */
 struct fab_msg_listener; /* one listening address */
 
 /* Private data of connection set-up that the user may give, in bytes. */
-#define FAB_PDATA_MAX 176
+#define FAB_PDATA_MAX 160
 
 /*
  * What two etas tell each other in connection set-up, beside their users' private data. A stranger
@@ -393,7 +393,10 @@ struct fab_msg_user {
 	int (*rx_tagged)(void *user, const struct fab_tagged *t, struct iovec *iov, int max);
 	/* The whole segment is in place (or dropped); @t is the segment, not its last part. */
 	void (*rx_tagged_done)(void *user, const struct fab_tagged *t);
-	/* Never of length 0: those the fabric answers itself. */
+	/*
+	 * The peer's requests, to be answered in their order. 1: refused in another way, no answer
+	 * will come. Reads are never of length 0: those the fabric answers itself.
+	 */
 	int (*rx_read)(void *user, const struct fab_read_req *r);
 	int (*rx_atomic)(void *user, const struct fab_atomic_req *r);
 	int (*rx_atomic_resp)(void *user, uint32_t id, uint64_t value);

@@ -544,7 +544,7 @@ int rx_atomic(struct msg_link *l, const struct fab_atomic_req *r)
 		if (!msg_may_refuse(l))
 			return n;
 		link_say(l, ULP_RESULT, msg_code(n), r->id);
-		return 0;
+		return 1;
 	}
 	c = link_ctl(l, 0);
 	if (!c)

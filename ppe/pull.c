@@ -320,7 +320,7 @@ int resp_ask(struct msg_link *l, const struct fab_read_req *req)
 		if (!msg_may_refuse(l))
 			return n;
 		link_say(l, ULP_READ_NAK, msg_code(n), req->sink_stag);
-		return 0;
+		return 1;
 	}
 	l->nresps++;
 	list_add_tail(&l->resps, &r->link);

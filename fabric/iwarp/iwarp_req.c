@@ -144,8 +144,11 @@ int iw_refuse(struct fab_msg_conn *c, int err)
 	return -DDP_E_LOCAL;
 }
 
+/* Of a request of the peer's: it has been counted as one that the user will answer. */
 static int told(struct fab_msg_conn *c, int err)
 {
+	if (err > 0)
+		c->asked--; /* refused in the user's own way: no answer will come */
 	return err < 0 ? iw_refuse(c, err) : 0;
 }
 

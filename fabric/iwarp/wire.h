@@ -116,7 +116,7 @@ WIRE_AT(struct mpa_enhanced, ord, 2);
  * The verbs provider has room for 55 octets of user data; an application that dials strangers
  * should not send more.
  */
-#define MPA_USER_MAX 176
+#define MPA_USER_MAX 160
 #define MPA_USER_VERBS_MAX 55
 
 /* The eta block.
@@ -184,7 +184,8 @@ WIRE_AT(struct mpa_limits, announces, 4);
 
 /* The longest user data and an authenticated block go together; a name as well takes short ones. */
 static_assert(sizeof(struct mpa_enhanced) + 1 + MPA_USER_MAX + sizeof(struct mpa_eta_block) +
-			      2 * sizeof(struct mpa_item) + MPA_NONCE_LEN + MPA_PROOF_LEN <=
+			      3 * sizeof(struct mpa_item) + MPA_NONCE_LEN + MPA_PROOF_LEN +
+			      sizeof(struct mpa_limits) <=
 		      MPA_PD_SEND_MAX,
 	      "room for the longest user data");
 

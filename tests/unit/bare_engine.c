@@ -100,6 +100,21 @@ void dti_run(struct ppe_dti *d)
 	abort();
 }
 
+void links_reap(struct ppe_ual *ual)
+{
+	(void)ual;
+}
+
+void ops_free(struct ppe_ual *ual)
+{
+	(void)ual;
+}
+
+void recvs_free(struct ppe_ual *ual)
+{
+	(void)ual;
+}
+
 void dti_destroy_all(struct ppe_ual *ual)
 {
 	(void)ual;
