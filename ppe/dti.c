@@ -371,11 +371,12 @@ enum ppe_event_type dti_event_type(const struct ppe_wr *wr)
 /* Ends every request in a queue with @error. False: no event slot, go on later. */
 static bool flush_queue(struct ppe_dti *d, struct queue_view v, struct ppe_evq *q, int error)
 {
-	struct wr_copy c;
+	union ppe_slot s[PPE_WR_MESSAGE_SLOTS_MAX];
 	unsigned n;
 
-	while ((n = queue_peek(v, 0, &c))) {
-		bool nothing = c.s[0].wr.op == PPE_WR_NONE && c.s[0].wr.flags != PPE_WR_MALFORMED;
+	while ((n = queue_peek_slots(v, 0, s, PPE_WR_MESSAGE_SLOTS_MAX))) {
+		bool nothing = (s[0].wr.op == PPE_WR_NONE && s[0].wr.flags != PPE_WR_MALFORMED) ||
+			       (d->m && message_wants_no_event(d, v.idx == &d->sh->rq, s));
 
 		if (!nothing && !(d->pending & PEND_DISCARD)) {
 			if (!evq_reserve(q)) {
@@ -383,8 +384,8 @@ static bool flush_queue(struct ppe_dti *d, struct queue_view v, struct ppe_evq *
 				return false;
 			}
 			dti_event(d, q,
-				  v.idx == &d->sh->rq ? PPE_EV_RECV : dti_event_type(&c.s[0].wr),
-				  c.s[0].wr.user_tag, error, 0);
+				  v.idx == &d->sh->rq ? PPE_EV_RECV : dti_event_type(&s[0].wr),
+				  s[0].wr.user_tag, error, 0);
 		}
 		count(d->ual, flushed, !nothing);
 		queue_release(v, n);

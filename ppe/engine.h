@@ -406,6 +406,8 @@ void message_close(struct ppe_dti *d, int error);
 /* What was posted and not begun ends. False: no event slot. */
 bool message_flush(struct ppe_dti *d, int error, bool discard);
 void message_forget(struct ppe_dti *d);
+/* Of a request that is still in its queue, and will never leave it. */
+bool message_wants_no_event(const struct ppe_dti *d, bool recv, const union ppe_slot *s);
 bool message_is_rdm(const struct ppe_dti *d);
 struct ppe_request *request_find(struct ppe_ual *ual, uint64_t id);
 void request_free(struct ppe_request *r);

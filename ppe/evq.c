@@ -179,7 +179,9 @@ void evq_post(struct ppe_evq *q, const struct ppe_event *ev)
 	assert(q->reserved);
 	q->reserved--;
 	*slot = *ev;
-	slot->seq = q->seq++;
+	if (!(ev->flags & PPE_EVF_SRC))
+		slot->seq = q->seq;
+	q->seq++;
 	count(q->ual, events, 1);
 	if (!list_linked(&q->dirty))
 		list_add_tail(&q->ual->dirty_evqs, &q->dirty);

@@ -670,6 +670,24 @@ static void tell_requests(struct ppe_dti *d)
 
 /* ------------------------------------------------------------------------------ cancel */
 
+static int triggered_cancel(struct ppe_dti *d, uint64_t tag)
+{
+	struct list *node, *next;
+	int n = 0;
+
+	for (node = d->m->triggered.next; node != &d->m->triggered; node = next) {
+		struct msg_op *op = list_entry(node, struct msg_op, link);
+
+		next = node->next;
+		if (op->s[0].wr.user_tag != tag)
+			continue;
+		list_del(&op->trigger.link);
+		op_end(op, -ECANCELED);
+		n++;
+	}
+	return n;
+}
+
 /* Sends that have not begun, receives that no message has met. */
 int message_cancel(struct ppe_dti *d, uint64_t tag, unsigned which)
 {
@@ -679,6 +697,7 @@ int message_cancel(struct ppe_dti *d, uint64_t tag, unsigned which)
 	if (which & PPE_CANCEL_SEND) {
 		if (d->state == DTI_CONNECTED || d->state == DTI_LISTENING)
 			msg_take_sends(d);
+		n += triggered_cancel(d, tag);
 		for (struct list *p = m->peers.next; p != &m->peers; p = p->next)
 			n += peer_cancel(list_entry(p, struct msg_peer, of_dti), tag);
 	}
@@ -692,6 +711,15 @@ int message_cancel(struct ppe_dti *d, uint64_t tag, unsigned which)
 		n += more;
 	}
 	return n;
+}
+
+bool message_wants_no_event(const struct ppe_dti *d, bool recv, const union ppe_slot *s)
+{
+	const struct ppe_wr_msg *m = (const void *)(s->bytes + sizeof(struct ppe_wr));
+
+	if (recv ? d->m->no_rx_events : d->m->no_tx_events)
+		return true;
+	return s->wr.op == PPE_WR_MESSAGE && !recv && (m->flags & PPE_POST_INJECT);
 }
 
 bool message_is_rdm(const struct ppe_dti *d)

@@ -31,7 +31,7 @@
 
 #define API FI_VERSION(1, 17)
 #define WAIT_MS 20000
-#define CM_DATA_MAX 176
+#define CM_DATA_MAX 160
 
 #define ok(call) assert_int_equal((call), 0)
 #define fails(call, err) assert_int_equal((call), -(err))

@@ -46,7 +46,7 @@ static void dti_create_checks_its_arguments(void **state)
 		{ .tx_evq = other.q },
 		{ .tx_evq = b.q, .rx_evq = other.q },
 		{ .tx_evq = b.q, .cm_evq = other.q },
-		{ .tx_evq = b.q, .service = PPE_MESSAGE + 1 },
+		{ .tx_evq = b.q, .service = PPE_SHARED_RECV + 1 },
 		{ .tx_evq = b.q, .flags = 0x80 },
 		{ .tx_evq = b.q, .sq_slots = (1u << 20) + 1 },
 		{ .tx_evq = b.q, .rq_slots = UINT32_MAX },

@@ -188,7 +188,7 @@ static void test_encode_limits(void **state)
 	assert_start_equal(&got, &req);
 
 	/* One octet over the 251. */
-	assert_int_equal(mpa_item_add(&req.eta, 9, data, 5), 0);
+	assert_int_equal(mpa_item_add(&req.eta, 9, data, 21), 0);
 	assert_int_equal(mpa_encode(&req, MPA_REQUEST, buf, sizeof(buf)), -MPA_E_SPACE);
 	req.user_len--;
 	assert_int_equal(mpa_encode(&req, MPA_REQUEST, buf, sizeof(buf)), MPA_FRAME_MAX);
