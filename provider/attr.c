@@ -353,7 +353,8 @@ static int fill_domain(uint32_t version, const struct fi_info *hints, struct fi_
 	a->threading = h && h->threading ? h->threading : FI_THREAD_SAFE;
 	a->control_progress = choose_progress(h ? h->control_progress : 0);
 	a->data_progress = choose_progress(h ? h->data_progress : 0);
-	a->av_type = h && h->av_type ? h->av_type : FI_AV_UNSPEC;
+	/* either: applications that are told of a table may assume numbers that they never got */
+	a->av_type = h ? h->av_type : FI_AV_UNSPEC;
 	a->mr_mode = choose_mr_mode(version, hints);
 	if (version < API_1_5)
 		return 0;
