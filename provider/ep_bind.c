@@ -187,7 +187,10 @@ static bool counts(const struct eta_ep *ep, uint64_t what)
 	return false;
 }
 
-/* Ends of operations must be told of, by one way or the other. */
+/*
+ * Ends of operations must be told of, by one way or the other. A datagram endpoint that is bound for
+ * one direction only may leave the other alone: what it is for may be its peers' RMA.
+ */
 static int check_bound(const struct eta_ep *ep)
 {
 	bool tx = ep->tx_cq || counts(ep, FI_SEND | FI_READ | FI_WRITE);
@@ -199,6 +202,8 @@ static int check_bound(const struct eta_ep *ep)
 		return -FI_ENOAV;
 	if ((ep->shared_tx && !ep->stx) || (ep->shared_rx && !ep->srx))
 		return -FI_EOPBADSTATE;
+	if (ep->type == FI_EP_RDM)
+		return tx || rx ? 0 : -FI_ENOCQ;
 	if (((ep->caps & FI_SEND) && !tx) || ((ep->caps & FI_RECV) && !rx) || (!tx && !rx))
 		return -FI_ENOCQ;
 	return 0;
