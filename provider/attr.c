@@ -212,7 +212,7 @@ static bool check_domain(uint32_t version, const struct fi_domain_attr *a)
 
 static bool check_fabric(const struct fi_fabric_attr *a)
 {
-	return !beyond("fabric_attr.prov_version", a->prov_version, ETA_VERSION);
+	return !beyond("fabric_attr.prov_version", a->prov_version, eta_prov.version);
 }
 
 int eta_attr_check(uint32_t version, enum fi_ep_type type, const struct fi_info *hints)

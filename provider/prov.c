@@ -153,15 +153,20 @@ int64_t eta_time_left(int64_t deadline)
 
 /* --------------------------------------------------------------------------------- loading */
 
-/* Parameters stay those of "eta": libfabric made up their variables' names when they were defined. */
+/*
+ * Parameters stay those of "eta": libfabric made up their variables' names when they were defined. Of
+ * two providers of one name it keeps the newer one, which is to be this.
+ */
 static void choose_name(void)
 {
 	const char *name = eta_param_string("prov_name");
 
 	if (name)
 		name = strdup(name);
-	if (name)
-		eta_prov.name = name;
+	if (!name)
+		return;
+	eta_prov.name = name;
+	eta_prov.version = FI_VERSION(INT16_MAX, 0);
 }
 
 /*
