@@ -172,7 +172,7 @@ void eta_ep_unbind_all(struct eta_ep *ep)
 	if (ep->stx)
 		atomic_fetch_sub(&ep->stx->refs, 1);
 	if (ep->srx)
-		atomic_fetch_sub(&ep->srx->refs, 1);
+		eta_srx_put(ep->srx);
 	if (ep->eq)
 		atomic_fetch_sub(&ep->eq->refs, 1);
 }

@@ -477,6 +477,7 @@ struct eta_ep {
 	struct eta_ep *aliases; /* of a parent, and the next one of an alias */
 	atomic_int refs;        /* aliases; endpoints with this shared receive context */
 	bool shared_tx, shared_rx;
+	bool adopted; /* of a shared receive context: rx_cq is that of an endpoint */
 	bool source_err;
 	const struct fid *connreq; /* to be accepted; only a number once it has been answered */
 	uint64_t caps;
@@ -500,6 +501,8 @@ int eta_srx_open(struct fid_domain *domain, struct fi_rx_attr *attr, struct fid_
  * does it. Receives that never met an endpoint are reported to its own CQ, or to @cq if it has none.
  */
 int eta_srx_enable(struct eta_ep *srx, struct eta_cq *cq);
+/* An endpoint does not use it any more. */
+void eta_srx_put(struct eta_ep *srx);
 int eta_ep_bind(struct fid *fid, struct fid *bfid, uint64_t flags);
 int eta_ep_enable(struct eta_ep *ep);
 /* From here on, it and its aliases can post. */

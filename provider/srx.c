@@ -41,15 +41,40 @@ int eta_srx_enable(struct eta_ep *srx, struct eta_cq *cq)
 	if (!srx->rx_cq && cq) {
 		atomic_fetch_add(&cq->refs, 1);
 		srx->rx_cq = cq;
+		srx->adopted = true;
 	}
 	ret = dti_create(srx, &dti);
-	if (!ret)
-		eta_ep_begin(srx, dti);
+	if (ret)
+		goto unlock;
+	eta_ep_begin(srx, dti);
 unlock:
 	pthread_mutex_unlock(&srx->domain->lock);
 	if (ret)
 		eta_warn(EP_CTRL, "no shared receive queue: %s\n", fi_strerror(-ret));
 	return ret;
+}
+
+/*
+ * A CQ that was only borrowed goes back with the last endpoint: applications close it before the shared
+ * context. What is posted then could not be reported any more, and is dropped.
+ */
+static void give_back_cq(struct eta_ep *srx)
+{
+	if (srx->dti)
+		ppe_dti_destroy(srx->dti, true);
+	srx->dti = NULL;
+	eta_cq_purge(srx->rx_cq, &srx->fid.fid);
+	atomic_fetch_sub(&srx->rx_cq->refs, 1);
+	srx->rx_cq = NULL;
+	srx->adopted = false;
+}
+
+void eta_srx_put(struct eta_ep *srx)
+{
+	pthread_mutex_lock(&srx->domain->lock);
+	if (atomic_fetch_sub(&srx->refs, 1) == 1 && srx->adopted)
+		give_back_cq(srx);
+	pthread_mutex_unlock(&srx->domain->lock);
 }
 
 static int srx_control(struct fid *fid, int command, void *arg)
