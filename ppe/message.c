@@ -231,10 +231,11 @@ int message_create(struct ppe_dti *d, const struct ppe_dti_attr *a)
 	list_init(&m->links);
 	list_init(&m->peers);
 	list_init(&m->triggered);
+	list_init(&m->ended);
 	list_init(&m->immediates);
-	rxq_init(&m->own, d, a->rx_max ? a->rx_max : d->rq_mask + 1);
+	rxq_init(&m->own, d, a->rx_max ? a->rx_max : MSG_OPS_MAX);
 	m->rxq = a->srq ? a->srq->m->rxq : &m->own;
-	m->tx_max = a->tx_max ? a->tx_max : d->sq_mask + 1;
+	m->tx_max = a->tx_max ? a->tx_max : MSG_OPS_MAX;
 	m->no_tx_events = a->no_tx_events;
 	m->no_rx_events = a->no_rx_events;
 	m->peer_timeout_ns = a->peer_timeout_ns;
@@ -300,6 +301,8 @@ bool message_flush(struct ppe_dti *d, int error, bool discard)
 	struct msg_dti *m = d->m;
 
 	triggered_drop(d, error);
+	if (!ops_tell(d))
+		return false;
 	if (m->rxq != &m->own)
 		return true;
 	return rxq_flush(&m->own, error, discard);
@@ -785,6 +788,7 @@ void message_run(struct ppe_dti *d)
 	}
 	if (d->state != DTI_CONNECTED && d->state != DTI_LISTENING)
 		return;
+	ops_tell(d);
 	run_receives(d);
 	if (d->state == DTI_CONNECTED)
 		run_stalled(d);

@@ -33,6 +33,7 @@ struct msg_peer;
 #define MSG_WINDOW (256u * 1024)   /* of unasked bytes, that a peer may send */
 #define MSG_EAGER_MAX (16u * 1024) /* what is longer is announced */
 #define MSG_ANNOUNCES 65536u       /* that a peer may have made at a time */
+#define MSG_OPS_MAX 65536u         /* of a DTI, begun and not ended, if it is not told otherwise */
 #define MSG_WINDOW_MAX (1u << 30)  /* that is believed of a peer */
 
 /* ------------------------------------------------------------------------- going out */
@@ -119,7 +120,6 @@ struct msg_op {
 	struct msg_link *l; /* that it has begun on; NULL: not begun */
 	uint8_t op;         /* enum ppe_op */
 	uint8_t wr_flags;
-	bool event;     /* a slot is reserved */
 	bool sending;   /* there is more to put into `out`: it stays first of those that wait */
 	bool wire_busy; /* `wire` is in `out` */
 	bool begun, more_to_come; /* of a write: pieces */
@@ -304,6 +304,7 @@ struct msg_dti {
 	uint64_t incarnation;
 	struct list links, peers;
 	struct list triggered;  /* operations that wait for a counter */
+	struct list ended;      /* ... that are over, and wait for an event slot */
 	struct list immediates; /* struct msg_in: data of writes, for want of an event slot */
 	struct timer timer;     /* liveness */
 	struct msg_peer **by_number;
@@ -335,6 +336,8 @@ static inline bool msg_may_refuse(const struct msg_link *l)
 /* Requests of the send queue, as far as they may leave it. */
 void msg_take_sends(struct ppe_dti *d);
 void op_end(struct msg_op *op, int status);
+/* Events of operations that are over. False: some still wait for a slot. */
+bool ops_tell(struct ppe_dti *d);
 /* What those that wait at @peer put next into the link's `out`; NULL: nothing now. */
 struct wire_msg *op_next(struct msg_link *l, struct msg_peer *peer);
 /* The operation's memory from @offset on. Entries, or a negative errno value. */

@@ -82,7 +82,7 @@ static unsigned counted_as(const struct msg_op *op)
 	}
 }
 
-static void op_event(struct msg_op *op, int status)
+static void op_event(const struct msg_op *op)
 {
 	struct ppe_dti *d = op->d;
 	struct ppe_event ev = {
@@ -90,23 +90,67 @@ static void op_event(struct msg_op *op, int status)
 		.user_tag = op->s[0].wr.user_tag,
 		.cookie = d->cookie,
 		.dti = d->handle,
-		.len = status ? op->event_len : op->length,
-		.status = status,
+		.len = op->status ? op->event_len : op->length,
+		.status = op->status,
 		.flags = op->flags & PPE_POST_TAGGED ? PPE_EVF_TAGGED : 0,
 	};
 
-	if (!op->event)
-		return;
-	if (d->pending & PEND_DISCARD) {
-		evq_unreserve(d->tx_evq);
+	evq_post(d->tx_evq, &ev);
+}
+
+static void op_over(struct msg_op *op)
+{
+	struct ppe_dti *d = op->d;
+
+	d->m->nops--;
+	op_give(d->ual, op);
+	message_op_ended(d);
+}
+
+static bool wants_event(const struct msg_op *op)
+{
+	const struct ppe_dti *d = op->d;
+
+	if (d->m->no_tx_events || (d->pending & PEND_DISCARD))
+		return false;
+	return op->status ? !(op->flags & PPE_POST_INJECT) : !(op->wr_flags & PPE_WR_SILENT);
+}
+
+/* Without a slot for its event it waits for one, and so do those that end after it. */
+static void op_tell(struct msg_op *op)
+{
+	struct ppe_dti *d = op->d;
+
+	if (!wants_event(op)) {
+		count(d->ual, silent, !op->status);
+		op_over(op);
 		return;
 	}
-	if (status ? !(op->flags & PPE_POST_INJECT) : !(op->wr_flags & PPE_WR_SILENT)) {
-		evq_post(d->tx_evq, &ev);
+	if (!list_empty(&d->m->ended) || !evq_reserve(d->tx_evq)) {
+		list_add_tail(&d->m->ended, &op->link);
+		evq_stall(d->tx_evq, d);
 		return;
 	}
-	evq_unreserve(d->tx_evq);
-	count(d->ual, silent, !status);
+	op_event(op);
+	op_over(op);
+}
+
+bool ops_tell(struct ppe_dti *d)
+{
+	while (!list_empty(&d->m->ended)) {
+		struct msg_op *op = list_entry(d->m->ended.next, struct msg_op, link);
+
+		if (wants_event(op)) {
+			if (!evq_reserve(d->tx_evq)) {
+				evq_stall(d->tx_evq, d);
+				return false;
+			}
+			op_event(op);
+		}
+		list_del(&op->link);
+		op_over(op);
+	}
+	return true;
 }
 
 void op_end(struct msg_op *op, int status)
@@ -120,6 +164,7 @@ void op_end(struct msg_op *op, int status)
 	list_del(&op->link);
 	list_del(&op->wire.link);
 	list_del(&op->immediate.link);
+	op->status = status;
 	if (!status) {
 		count(d->ual, sends, 1);
 		count(d->ual, send_bytes, op->length);
@@ -127,16 +172,13 @@ void op_end(struct msg_op *op, int status)
 		ual_logf(d->ual, FAB_LOG_WARN, "an injected message was lost: error %d", -status);
 	}
 	msg_count(d, op->complete, counted_as(op), !status);
-	op_event(op, status);
-	d->m->nops--;
-	op_give(d->ual, op);
-	if (begun && peer) {
-		peer->begun--;
-		/* a fence may have waited for it, or an announcement for its place */
-		if (!list_empty(&peer->waiting) && peer->l)
-			link_want(peer->l);
-	}
-	message_op_ended(d);
+	op_tell(op);
+	if (!begun || !peer)
+		return;
+	peer->begun--;
+	/* a fence may have waited for it, or an announcement for its place */
+	if (!list_empty(&peer->waiting) && peer->l)
+		link_want(peer->l);
 }
 
 /* ---------------------------------------------------------------------------- memory */
@@ -343,21 +385,14 @@ static bool take_one(struct ppe_dti *d)
 		m->sq_waits = true;
 		return false;
 	}
-	if (!m->no_tx_events && !evq_reserve(d->tx_evq)) {
-		evq_stall(d->tx_evq, d);
-		return false;
-	}
 	op = op_take(d->ual, slots);
 	if (!op) {
-		if (!m->no_tx_events)
-			evq_unreserve(d->tx_evq);
 		m->sq_waits = true;
 		return false;
 	}
 	memcpy(op->s, s, slots * sizeof(*s));
 	op->s[0].wr.nslots = slots;
 	op->d = d;
-	op->event = !m->no_tx_events;
 	op->wr_flags = s[0].wr.flags;
 	m->nops++;
 	queue_release(dti_sq(d), slots);

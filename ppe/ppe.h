@@ -364,7 +364,7 @@ struct ppe_dti_attr {
 	struct ppe_dti *srq;     /* receives come from this shared queue instead */
 	const void *auth;        /* authorisation key */
 	size_t auth_len;         /* at most PPE_AUTH_MAX */
-	uint32_t tx_max, rx_max; /* operations begun and not ended; 0: as many as slots */
+	uint32_t tx_max, rx_max; /* operations begun and not ended; 0: 65,536 */
 	bool no_tx_events;       /* tx_evq only says who polls; operations are counted, if that */
 	bool no_rx_events;
 	uint64_t peer_timeout_ns; /* a peer that says nothing for so long is dead; 0: never */
