@@ -20,7 +20,8 @@ static void judge_lateness(struct ppe_dti *d, uint64_t now)
 	struct ppe_evq *q = d->tx_evq;
 	uint64_t rung = atomic_load_explicit(&d->sh->rung_ticks, memory_order_relaxed);
 
-	if (d->state != DTI_CONNECTED || !rung || !ppe_spsc_count(&d->sh->sq))
+	if (!rung || !ppe_spsc_count(&d->sh->sq) ||
+	    (d->state != DTI_CONNECTED && d->state != DTI_LISTENING))
 		return;
 	if (clock_age(now, rung) > clock_us(LATE_US)) {
 		count(d->ual, late_flushes, 1);

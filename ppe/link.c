@@ -638,14 +638,15 @@ bool link_is_busy(const struct msg_link *l)
 
 static void look_at(struct msg_link *l, uint64_t now, uint64_t limit)
 {
-	if (l->rx_seen || !link_is_busy(l)) {
+	/* a stranger does not answer for its application, which may take its time */
+	if (l->rx_seen || !link_is_busy(l) || !l->ulp) {
 		l->rx_seen = l->pinged = false;
 		l->last_rx = now;
 	} else if (now - l->last_rx >= limit) {
 		ual_logf(l->d->ual, FAB_LOG_WARN, "a peer has not answered for %llu ms: it is dead",
 			 (unsigned long long)((now - l->last_rx) / 1000000));
 		link_fail(l, -ETIMEDOUT);
-	} else if (!l->pinged && l->ulp) {
+	} else if (!l->pinged) {
 		l->pinged = true;
 		link_say(l, ULP_PING, 0, 0);
 	}

@@ -30,7 +30,7 @@ struct msg_peer;
 #define MSG_SLOTS_SMALL 2
 #define MSG_RECV_SGE 8
 
-#define MSG_WINDOW (256u * 1024)   /* of unasked bytes, that a peer may send */
+#define MSG_WINDOW (384u * 1024) /* of unasked bytes, ULP_RESERVE included, that a peer may send */
 #define MSG_EAGER_MAX (16u * 1024) /* what is longer is announced */
 #define MSG_ANNOUNCES 65536u       /* that a peer may have made at a time */
 #define MSG_OPS_MAX 65536u         /* of a DTI, begun and not ended, if it is not told otherwise */

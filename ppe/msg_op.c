@@ -483,7 +483,7 @@ static struct wire_msg *next_send(struct msg_link *l, struct msg_op *op, const s
 
 	if (!l->ulp)
 		return wire_of(op, &op->wire, WIRE_SEND, op->length);
-	if (op->length > MSG_EAGER_MAX || l->credit < ULP_COST(op->length))
+	if (op->length > MSG_EAGER_MAX || l->credit < ULP_COST(op->length) + ULP_RESERVE)
 		return next_announce(l, op, v);
 	l->credit -= ULP_COST(op->length);
 	end = put_header(op, ULP_EAGER, v);

@@ -137,6 +137,11 @@ static_assert(sizeof(struct ulp_target) == 16, "ulp_target");
 	 ULP_TARGETS * sizeof(struct ulp_target))
 
 #define ULP_COST(payload) ((payload) + 128u)
+/*
+ * Left to immediate data: messages leave so much credit untouched. What an immediate has cost comes
+ * back when the application takes its event, whatever it does about receives.
+ */
+#define ULP_RESERVE (128u * 1024)
 #define ULP_CHUNK (1u << 20)
 #define ULP_SINK_MORE (1ull << 63)
 

@@ -47,20 +47,11 @@ static uint64_t choose_caps(enum fi_ep_type type, const struct fi_info *hints)
 }
 
 /*
- * Operations that answers of the peer end may end behind later ones that need none, and receives with
- * tags end as they are matched.
+ * Operations that answers of the peer end may end behind later ones that need none, receives with tags
+ * end as they are matched, and a large message may end behind a small one that came later.
  */
-static uint64_t tx_comp_order(enum fi_ep_type type, uint64_t caps)
-{
-	return type == FI_EP_MSG && !(caps & (FI_RMA | FI_ATOMIC)) ? ETA_ORDER_STRICT
-								   : FI_ORDER_NONE;
-}
-
-static uint64_t rx_comp_order(enum fi_ep_type type, uint64_t caps)
-{
-	return (type == FI_EP_MSG && !(caps & FI_TAGGED) ? ETA_ORDER_STRICT : FI_ORDER_NONE) |
-	       FI_ORDER_DATA;
-}
+#define TX_COMP_ORDER FI_ORDER_NONE
+#define RX_COMP_ORDER FI_ORDER_DATA
 
 /* -------------------------------------------------------------------------------- checks */
 
@@ -87,25 +78,24 @@ static bool beyond(const char *what, size_t asked, size_t offered)
 	return asked > offered;
 }
 
-static bool check_tx(enum fi_ep_type type, uint64_t caps, const struct fi_tx_attr *a)
+static bool check_tx(const struct fi_tx_attr *a)
 {
 	return !beyond_bits("tx_attr.caps", a->caps & ~IGNORED_TX_CAPS, ETA_CAPS_TX) &&
 	       !beyond_bits("tx_attr.op_flags", a->op_flags, ETA_TX_OP_FLAGS) &&
 	       !beyond_bits("tx_attr.msg_order", a->msg_order, ETA_MSG_ORDER) &&
-	       !beyond_bits("tx_attr.comp_order", a->comp_order,
-			    tx_comp_order(type, caps) | FI_ORDER_DATA) &&
+	       !beyond_bits("tx_attr.comp_order", a->comp_order, TX_COMP_ORDER | FI_ORDER_DATA) &&
 	       !beyond("tx_attr.inject_size", a->inject_size, ETA_INJECT_SIZE) &&
 	       !beyond("tx_attr.size", a->size, ETA_QUEUE_MAX) &&
 	       !beyond("tx_attr.iov_limit", a->iov_limit, ETA_IOV_LIMIT) &&
 	       !beyond("tx_attr.rma_iov_limit", a->rma_iov_limit, ETA_RMA_IOV_LIMIT);
 }
 
-static bool check_rx(enum fi_ep_type type, uint64_t caps, const struct fi_rx_attr *a)
+static bool check_rx(enum fi_ep_type type, const struct fi_rx_attr *a)
 {
 	return !beyond_bits("rx_attr.caps", a->caps & ~IGNORED_RX_CAPS, rx_caps(type)) &&
 	       !beyond_bits("rx_attr.op_flags", a->op_flags, ETA_RX_OP_FLAGS) &&
 	       !beyond_bits("rx_attr.msg_order", a->msg_order, ETA_MSG_ORDER) &&
-	       !beyond_bits("rx_attr.comp_order", a->comp_order, rx_comp_order(type, caps)) &&
+	       !beyond_bits("rx_attr.comp_order", a->comp_order, RX_COMP_ORDER) &&
 	       !beyond("rx_attr.total_buffered_recv", a->total_buffered_recv, ETA_BUFFERED) &&
 	       !beyond("rx_attr.size", a->size, ETA_QUEUE_MAX) &&
 	       !beyond("rx_attr.iov_limit", a->iov_limit, ETA_IOV_LIMIT);
@@ -224,8 +214,8 @@ int eta_attr_check(uint32_t version, enum fi_ep_type type, const struct fi_info 
 	if ((hints->ep_attr && !check_ep(version, type, hints->ep_attr)) ||
 	    beyond_bits("caps", hints->caps, all_caps(type)) ||
 	    refused(eta_addr_family(hints->addr_format) < 0, "addr_format") ||
-	    (hints->tx_attr && !check_tx(type, caps, hints->tx_attr)) ||
-	    (hints->rx_attr && !check_rx(type, caps, hints->rx_attr)) ||
+	    (hints->tx_attr && !check_tx(hints->tx_attr)) ||
+	    (hints->rx_attr && !check_rx(type, hints->rx_attr)) ||
 	    (hints->domain_attr && !check_domain(version, hints->domain_attr)) ||
 	    !check_keys(version, hints, caps) ||
 	    (hints->fabric_attr && !check_fabric(hints->fabric_attr)))
@@ -240,13 +230,12 @@ static size_t choose_size(size_t asked, const char *param)
 	return asked ? asked : eta_param_size(param, ETA_QUEUE_DEFAULT, 1, ETA_QUEUE_MAX);
 }
 
-static void fill_tx(enum fi_ep_type type, const struct fi_tx_attr *hints, uint64_t caps,
-		    struct fi_tx_attr *a)
+static void fill_tx(const struct fi_tx_attr *hints, uint64_t caps, struct fi_tx_attr *a)
 {
 	a->caps = caps & ETA_CAPS_TX;
 	a->op_flags = hints ? hints->op_flags & ETA_TX_OP_FLAGS : 0;
 	a->msg_order = ETA_MSG_ORDER;
-	a->comp_order = tx_comp_order(type, caps);
+	a->comp_order = TX_COMP_ORDER;
 	a->inject_size = ETA_INJECT_SIZE;
 	a->size = choose_size(hints ? hints->size : 0, "tx_size");
 	a->iov_limit = ETA_IOV_LIMIT;
@@ -259,7 +248,7 @@ static void fill_rx(enum fi_ep_type type, const struct fi_rx_attr *hints, uint64
 	a->caps = caps & rx_caps(type);
 	a->op_flags = hints ? hints->op_flags & ETA_RX_OP_FLAGS : 0;
 	a->msg_order = ETA_MSG_ORDER;
-	a->comp_order = rx_comp_order(type, caps);
+	a->comp_order = RX_COMP_ORDER;
 	a->total_buffered_recv = ETA_BUFFERED;
 	a->size = choose_size(hints ? hints->size : 0, "rx_size");
 	a->iov_limit = ETA_IOV_LIMIT;
@@ -369,7 +358,7 @@ int eta_attr_fill(uint32_t version, enum fi_ep_type type, const struct fi_info *
 
 	info->caps = choose_caps(type, hints);
 	info->handle = hints && type == FI_EP_MSG ? hints->handle : NULL;
-	fill_tx(type, hints ? hints->tx_attr : NULL, info->caps, info->tx_attr);
+	fill_tx(hints ? hints->tx_attr : NULL, info->caps, info->tx_attr);
 	fill_rx(type, hints ? hints->rx_attr : NULL, info->caps, info->rx_attr);
 	ret = fill_ep(version, type, hints ? hints->ep_attr : NULL, info->ep_attr);
 	return ret ? ret : fill_domain(version, hints, info->domain_attr);

@@ -153,7 +153,7 @@ static void test_hints(void **state)
 		NO(want_source),
 		YES(want_rdm_source),
 		NO(want_rdm_strict),
-		YES(want_strict),
+		NO(want_strict),
 		NO(want_rma_strict),
 		YES(want_everything),
 		NO(want_named_rx),
