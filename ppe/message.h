@@ -258,9 +258,11 @@ struct msg_link {
 	uint32_t rx_announced;
 	/* the write under way */
 	uint32_t write_region;
-	uint32_t write_len; /* of this message */
+	uint32_t write_len;   /* of this message */
+	uint32_t write_total; /* of the latest write, as far as it has come */
 	int32_t write_err;
-	bool write_bad; /* the latest failed: data that follow it are dropped */
+	bool write_more; /* the latest message was a piece that another follows */
+	bool write_bad;  /* the latest failed: data that follow it are dropped */
 };
 
 enum peer_state { PEER_IDLE, PEER_DIALLING, PEER_CROSSED, PEER_OPEN };

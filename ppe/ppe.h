@@ -202,7 +202,7 @@ enum ppe_event_type {
 	PPE_EV_READ,
 	PPE_EV_ATOMIC,       /* without result */
 	PPE_EV_FETCH,        /* with result, compare included */
-	PPE_EV_REMOTE_WRITE, /* a peer wrote, and sent data along with it */
+	PPE_EV_REMOTE_WRITE, /* a peer wrote so many bytes, and sent data along */
 	PPE_EV_RELEASED,     /* a receive for many messages is the application's again */
 };
 

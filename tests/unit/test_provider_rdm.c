@@ -345,11 +345,14 @@ static void test_rma(void **state)
 	}
 	ok(fi_writedata(n[0].ep, tx_buf, 50, NULL, 1234, n[0].peer, 0, 0, NULL));
 	ok(fi_inject_writedata(n[0].ep, tx_buf, 60, 1235, n[0].peer, 0, 0));
-	for (int i = 0; i < 2; i++) {
+	ok(fi_writedata(n[0].ep, tx_buf, BIG, NULL, 1236, n[0].peer, 0, 0, NULL));
+	for (int i = 0; i < 3; i++) {
 		expect_comp(n[1].rx_cq, &e);
 		assert_int_equal(e.flags, FI_RMA | FI_REMOTE_WRITE | FI_REMOTE_CQ_DATA);
 		assert_int_equal(e.data, 1234 + i);
+		assert_int_equal(e.len, i < 2 ? 50 + 10 * i : BIG);
 	}
+	expect_comp(n[0].tx_cq, NULL);
 	ok(fi_inject_write(n[0].ep, tx_buf + 100, 10, n[0].peer, 200, 0));
 	expect_comp(n[0].tx_cq, NULL);
 	ok(fi_read(n[0].ep, cmp_buf, 10, NULL, n[0].peer, 200, 0, NULL));
