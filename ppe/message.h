@@ -324,6 +324,11 @@ void message_op_ended(struct ppe_dti *d);
 void shared_run_stalled(struct ppe_dti *srq);
 /* The DTI's counter for what @what says, bumped; or @complete instead, if there is one. */
 void msg_count(struct ppe_dti *d, struct ppe_cntr *complete, unsigned what, bool ok);
+/* Deferred work that is to leave no trace at its DTI. */
+static inline bool msg_uncounted(unsigned flags, bool silent)
+{
+	return (flags & PPE_POST_DEFERRED) && silent;
+}
 int msg_code(int err);
 int msg_errno(uint8_t code);
 bool msg_is_rdm(const struct ppe_dti *d);
@@ -343,6 +348,8 @@ struct wire_msg *op_next(struct msg_link *l, struct msg_peer *peer);
 int op_memory(const struct msg_op *op, uint32_t offset, uint32_t len, struct iovec *iov);
 int op_result_memory(const struct msg_op *op, struct iovec *iov);
 void op_wire_sent(struct msg_link *l, struct msg_op *op, struct wire_msg *w);
+/* As what of PPE_COUNT_ it is counted. */
+unsigned msg_counted_as(enum ppe_op op);
 /* Fills a native atomic. */
 void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a);
 void ops_free(struct ppe_ual *ual);

@@ -67,9 +67,9 @@ static enum ppe_event_type event_type(const struct msg_op *op)
 	return op->op < sizeof(types) && types[op->op] ? types[op->op] : PPE_EV_SEND;
 }
 
-static unsigned counted_as(const struct msg_op *op)
+unsigned msg_counted_as(enum ppe_op op)
 {
-	switch (op->op) {
+	switch (op) {
 	case PPE_OP_WRITE:
 	case PPE_OP_ATOMIC:
 		return PPE_COUNT_WRITE;
@@ -126,7 +126,8 @@ void op_end(struct msg_op *op, int status)
 	} else if (op->flags & PPE_POST_INJECT) {
 		ual_logf(d->ual, FAB_LOG_WARN, "an injected message was lost: error %d", -status);
 	}
-	msg_count(d, op->complete, counted_as(op), !status);
+	if (op->complete || !msg_uncounted(op->flags, op->wr_flags & PPE_WR_SILENT))
+		msg_count(d, op->complete, msg_counted_as(op->op), !status);
 	op_event(op, status);
 	d->m->nops--;
 	op_give(d->ual, op);
@@ -268,6 +269,11 @@ static void op_route(struct msg_op *op)
 	struct ppe_dti *d = op->d;
 	struct msg_view v;
 
+	/* what let it go may be the very end of its DTI */
+	if (d->m->closing || d->state == DTI_DEAD) {
+		op_end(op, d->error ? d->error : -ECANCELED);
+		return;
+	}
 	view_of(op, &v);
 	op->peer = msg_is_rdm(d) ? peer_by_number(d, v.m ? v.m->peer : 0) : d->m->peer;
 	if (!op->peer) {
@@ -317,6 +323,7 @@ static void op_begin(struct msg_op *op)
 	}
 	op->trigger = (struct trigger){
 		.threshold = v.trigger->threshold,
+		.errors = op->flags & PPE_POST_DEFERRED,
 		.fire = triggered,
 		.cancel = trigger_cancelled,
 	};
