@@ -375,20 +375,22 @@ static bool flush_queue(struct ppe_dti *d, struct queue_view v, struct ppe_evq *
 	unsigned n;
 
 	while ((n = queue_peek_slots(v, 0, s, PPE_WR_MESSAGE_SLOTS_MAX))) {
-		bool nothing = (s[0].wr.op == PPE_WR_NONE && s[0].wr.flags != PPE_WR_MALFORMED) ||
-			       (d->m && message_wants_no_event(d, v.idx == &d->sh->rq, s));
+		bool recv = v.idx == &d->sh->rq;
+		bool nothing = s[0].wr.op == PPE_WR_NONE && s[0].wr.flags != PPE_WR_MALFORMED;
+		bool tell = !nothing && !(d->pending & PEND_DISCARD);
 
-		if (!nothing && !(d->pending & PEND_DISCARD)) {
+		if (tell && !(d->m && message_wants_no_event(d, recv, s))) {
 			if (!evq_reserve(q)) {
 				evq_stall(q, d);
 				return false;
 			}
-			dti_event(d, q,
-				  v.idx == &d->sh->rq ? PPE_EV_RECV : dti_event_type(&s[0].wr),
+			dti_event(d, q, recv ? PPE_EV_RECV : dti_event_type(&s[0].wr),
 				  s[0].wr.user_tag, error, 0);
 		}
 		count(d->ual, flushed, !nothing);
 		queue_release(v, n);
+		if (tell && d->m)
+			message_count_flushed(d, recv, s, n);
 	}
 	return true;
 }
