@@ -17,11 +17,12 @@
 
 /* ------------------------------------------------------------------------ create */
 
-static uint32_t slots_round(uint32_t n)
+/* A request of @longest slots must fit wherever the queue's end is, when the queue is empty. */
+static uint32_t slots_round(uint32_t n, uint32_t longest)
 {
 	uint32_t p = PPE_WR_SLOTS_MAX * 2;
 
-	while (p < (n ? n : DEFAULT_SLOTS))
+	while (p < (n ? n : DEFAULT_SLOTS) || p < longest * 2)
 		p *= 2;
 	return p;
 }
@@ -123,6 +124,7 @@ static void evq_bind(struct ppe_dti *d, const struct ppe_dti_attr *a)
 static int dti_create(struct ppe_ual *ual, const struct ppe_dti_attr *a, struct ppe_dti **out)
 {
 	struct ppe_dti *d = object_take(ual);
+	uint32_t longest = a->service == PPE_MESSAGE ? PPE_WR_MESSAGE_SLOTS_MAX : PPE_WR_SLOTS_MAX;
 	int err;
 
 	if (!d)
@@ -132,7 +134,8 @@ static int dti_create(struct ppe_ual *ual, const struct ppe_dti_attr *a, struct 
 	d->flags = a->flags;
 	d->cookie = a->cookie;
 	d->context = a->context;
-	err = rings_place(d, slots_round(a->sq_slots), slots_round(a->rq_slots));
+	err = rings_place(d, slots_round(a->sq_slots, longest),
+			  slots_round(a->rq_slots, PPE_WR_SLOTS_MAX));
 	if (!err)
 		err = d->service != PPE_STREAM ? message_create(d, a) : 0;
 	if (err) {

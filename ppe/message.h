@@ -29,6 +29,8 @@ struct msg_peer;
 #define MSG_SLOTS_MAX PPE_WR_MESSAGE_SLOTS_MAX
 #define MSG_SLOTS_SMALL 2
 #define MSG_RECV_SGE 8
+#define MSG_IOV_MAX                                                                                \
+	(2 * PPE_ATOMIC_SGE) /* of an operation's memory: what it is about, or compares */
 
 #define MSG_WINDOW (256u * 1024)   /* of unasked bytes, that a peer may send */
 #define MSG_EAGER_MAX (16u * 1024) /* what is longer is announced */
@@ -98,7 +100,7 @@ struct msg_resp {
 struct wire_send {
 	struct fab_send send;
 	struct fab_atomic atomic;
-	struct iovec iov[PPE_SGE_MAX + 2];
+	struct iovec iov[MSG_IOV_MAX + 1]; /* header */
 };
 
 /* A message of the engine's own. */

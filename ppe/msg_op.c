@@ -237,7 +237,7 @@ static int atomic_check(const struct msg_view *v)
 /* All that can be known to be wrong before its peer is asked. */
 static int op_check(struct msg_op *op)
 {
-	struct iovec iov[PPE_SGE_MAX + 1];
+	struct iovec iov[MSG_IOV_MAX];
 	struct msg_view v;
 	int n;
 
@@ -246,7 +246,7 @@ static int op_check(struct msg_op *op)
 	n = msg_view(op->s, op->s[0].wr.nslots, &v);
 	if (n)
 		return n;
-	if (v.nsge + v.ncmp > PPE_SGE_MAX || (v.m && v.m->op > PPE_OP_COMPARE) ||
+	if (v.nsge + v.ncmp > MSG_IOV_MAX || (v.m && v.m->op > PPE_OP_COMPARE) ||
 	    (v.m && v.m->op == PPE_OP_RECV))
 		return -EBADMSG;
 	if (!v.inline_data && sge_bytes(v.sge, v.nsge) != v.wr->length)
@@ -568,7 +568,7 @@ static struct wire_msg *next_atomic(struct msg_link *l, struct msg_op *op, const
 
 void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a)
 {
-	struct iovec iov[PPE_SGE_MAX + 1];
+	struct iovec iov[MSG_IOV_MAX];
 	uint64_t value[2] = { 0, 0 };
 	uint8_t *p = (uint8_t *)value;
 	struct msg_view v;

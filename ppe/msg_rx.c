@@ -373,7 +373,7 @@ static struct msg_op *fetch_of(struct msg_link *l, uint32_t id)
 static int result_came(struct msg_link *l, uint32_t id, int status, const uint8_t *p, uint32_t len)
 {
 	struct msg_op *op = fetch_of(l, id);
-	struct iovec iov[PPE_SGE_MAX];
+	struct iovec iov[PPE_ATOMIC_SGE];
 	int n;
 
 	if (!op)

@@ -538,7 +538,7 @@ struct ppe_rma {
 };
 
 #define PPE_RMA_MAX 4    /* entries of struct ppe_rma */
-#define PPE_ATOMIC_SGE 4 /* entries of each of an atomic's lists */
+#define PPE_ATOMIC_SGE 8 /* entries of each of an atomic's lists */
 #define PPE_ANY 0xffffffffu
 
 /* Beside PPE_POST_SILENT, _MORE and _SOLICITED: */
