@@ -26,22 +26,30 @@ struct ppe_cntr {
 	struct ppe_evq *evq;
 	uint32_t handle;
 	uint32_t holds;
-	struct list triggers; /* by threshold, and by age among equals */
-	struct list due;      /* in ual->due_cntrs */
+	/* by threshold, and by age among equals; [1]: of successes and errors together */
+	struct list triggers[2];
+	struct list due; /* in ual->due_cntrs */
 };
 
 /* ------------------------------------------------------------------------------ triggers */
 
-static struct trigger *trigger_first(const struct ppe_cntr *c)
+static struct trigger *due_of(const struct list *triggers, uint64_t reached)
 {
-	return list_empty(&c->triggers) ? NULL : list_entry(c->triggers.next, struct trigger, link);
+	struct trigger *t;
+
+	if (list_empty(triggers))
+		return NULL;
+	t = list_entry(triggers->next, struct trigger, link);
+	return t->threshold <= reached ? t : NULL;
 }
 
 static struct trigger *trigger_due(const struct ppe_cntr *c)
 {
-	struct trigger *t = trigger_first(c);
+	uint64_t value = ppe_cntr_value(c);
+	struct trigger *t = due_of(&c->triggers[0], value);
+	struct trigger *u = due_of(&c->triggers[1], value + ppe_cntr_errors(c));
 
-	return t && t->threshold <= ppe_cntr_value(c) ? t : NULL;
+	return !t || (u && u->threshold < t->threshold) ? u : t;
 }
 
 /*
@@ -78,11 +86,11 @@ static void cntr_look(struct ppe_cntr *c)
 
 void cntr_trigger(struct ppe_cntr *c, struct trigger *t)
 {
-	struct list *at = &c->triggers;
+	struct list *head = &c->triggers[t->errors], *at = head;
 
 	assert(turn_held(c->ual));
 	/* from the end: most are posted in the order in which they will be due */
-	while (at->prev != &c->triggers &&
+	while (at->prev != head &&
 	       list_entry(at->prev, struct trigger, link)->threshold > t->threshold)
 		at = at->prev;
 	list_add_tail(at, &t->link);
@@ -96,7 +104,8 @@ static int cancel_all(struct ppe_cntr *c)
 
 	/* apart, so that what a cancelled one may add is not cancelled too */
 	list_init(&all);
-	list_splice_tail(&all, &c->triggers);
+	list_splice_tail(&all, &c->triggers[0]);
+	list_splice_tail(&all, &c->triggers[1]);
 	for (; (node = list_pop(&all)); n++) {
 		struct trigger *t = list_entry(node, struct trigger, link);
 
@@ -137,6 +146,7 @@ static void cntr_change_errors(struct ppe_cntr *c, uint64_t errors)
 	assert(turn_held(c->ual));
 	atomic_store(&c->errors, errors);
 	cntr_wake(c);
+	cntr_look(c);
 }
 
 void cntr_bump(struct ppe_cntr *c)
@@ -251,7 +261,10 @@ int ppe_cntr_chain(struct ppe_cntr *c, uint64_t threshold, struct ppe_cntr *targ
 	if (!ch)
 		return -ENOMEM;
 	*ch = (struct chain){
-		.trigger = { .threshold = threshold, .fire = chain_fire, .cancel = chain_cancel },
+		.trigger = { .threshold = threshold,
+			     .errors = true,
+			     .fire = chain_fire,
+			     .cancel = chain_cancel },
 		.target = target,
 		.complete = complete,
 		.set = set,
@@ -390,7 +403,8 @@ int ppe_cntr_create(struct ppe_ual *ual, struct ppe_cntr **out)
 	if (!c)
 		return -ENOMEM;
 	*c = (struct ppe_cntr){ .ual = ual };
-	list_init(&c->triggers);
+	list_init(&c->triggers[0]);
+	list_init(&c->triggers[1]);
 	list_init(&c->due);
 	err = ppe_evq_create(ual, &no_events, &c->evq);
 	if (err) {
@@ -419,7 +433,8 @@ int ppe_cntr_destroy(struct ppe_cntr *c)
 	if (!ual_alive(ual))
 		return -EOWNERDEAD;
 	turn_lock(ual);
-	if (!c->holds && list_empty(&c->triggers) && !atomic_load(&c->waiters)) {
+	if (!c->holds && list_empty(&c->triggers[0]) && list_empty(&c->triggers[1]) &&
+	    !atomic_load(&c->waiters)) {
 		cntr_free(c);
 		err = 0;
 	}

@@ -17,11 +17,12 @@
 
 /* ------------------------------------------------------------------------ create */
 
-static uint32_t slots_round(uint32_t n)
+/* A request of @longest slots must fit wherever the queue's end is, when the queue is empty. */
+static uint32_t slots_round(uint32_t n, uint32_t longest)
 {
 	uint32_t p = PPE_WR_SLOTS_MAX * 2;
 
-	while (p < (n ? n : DEFAULT_SLOTS))
+	while (p < (n ? n : DEFAULT_SLOTS) || p < longest * 2)
 		p *= 2;
 	return p;
 }
@@ -123,6 +124,7 @@ static void evq_bind(struct ppe_dti *d, const struct ppe_dti_attr *a)
 static int dti_create(struct ppe_ual *ual, const struct ppe_dti_attr *a, struct ppe_dti **out)
 {
 	struct ppe_dti *d = object_take(ual);
+	uint32_t longest = a->service == PPE_MESSAGE ? PPE_WR_MESSAGE_SLOTS_MAX : PPE_WR_SLOTS_MAX;
 	int err;
 
 	if (!d)
@@ -132,7 +134,8 @@ static int dti_create(struct ppe_ual *ual, const struct ppe_dti_attr *a, struct 
 	d->flags = a->flags;
 	d->cookie = a->cookie;
 	d->context = a->context;
-	err = rings_place(d, slots_round(a->sq_slots), slots_round(a->rq_slots));
+	err = rings_place(d, slots_round(a->sq_slots, longest),
+			  slots_round(a->rq_slots, PPE_WR_SLOTS_MAX));
 	if (!err)
 		err = d->service != PPE_STREAM ? message_create(d, a) : 0;
 	if (err) {
@@ -375,20 +378,22 @@ static bool flush_queue(struct ppe_dti *d, struct queue_view v, struct ppe_evq *
 	unsigned n;
 
 	while ((n = queue_peek_slots(v, 0, s, PPE_WR_MESSAGE_SLOTS_MAX))) {
-		bool nothing = (s[0].wr.op == PPE_WR_NONE && s[0].wr.flags != PPE_WR_MALFORMED) ||
-			       (d->m && message_wants_no_event(d, v.idx == &d->sh->rq, s));
+		bool recv = v.idx == &d->sh->rq;
+		bool nothing = s[0].wr.op == PPE_WR_NONE && s[0].wr.flags != PPE_WR_MALFORMED;
+		bool tell = !nothing && !(d->pending & PEND_DISCARD);
 
-		if (!nothing && !(d->pending & PEND_DISCARD)) {
+		if (tell && !(d->m && message_wants_no_event(d, recv, s))) {
 			if (!evq_reserve(q)) {
 				evq_stall(q, d);
 				return false;
 			}
-			dti_event(d, q,
-				  v.idx == &d->sh->rq ? PPE_EV_RECV : dti_event_type(&s[0].wr),
+			dti_event(d, q, recv ? PPE_EV_RECV : dti_event_type(&s[0].wr),
 				  s[0].wr.user_tag, error, 0);
 		}
 		count(d->ual, flushed, !nothing);
 		queue_release(v, n);
+		if (tell && d->m)
+			message_count_flushed(d, recv, s, n);
 	}
 	return true;
 }

@@ -86,6 +86,12 @@ static void rx_event(struct ppe_dti *d, struct ppe_event *ev, bool silent)
 	}
 }
 
+static void recv_count(struct ppe_dti *d, const struct msg_recv *r, bool ok)
+{
+	if (r->complete || !msg_uncounted(r->flags, r->silent))
+		msg_count(d, r->complete, PPE_COUNT_RECV, ok);
+}
+
 /*
  * A receive for many messages ends with the last of those under way once it takes no more. It says
  * so in that one's event, which is therefore never a silent one.
@@ -114,7 +120,7 @@ void recv_end(struct ppe_dti *d, struct msg_recv *r, struct ppe_event *ev, uint3
 		count(ual, recvs, 1);
 		count(ual, recv_bytes, got);
 	}
-	msg_count(d, r->complete, PPE_COUNT_RECV, !ev->status);
+	recv_count(d, r, !ev->status);
 	rx_event(d, ev, r->silent && !ev->status && !(multi && last));
 	if (last)
 		recv_give(ual, r);
@@ -133,7 +139,7 @@ static void recv_over(struct ppe_dti *d, struct msg_recv *r, enum ppe_event_type
 	};
 
 	if (status)
-		msg_count(d, r->complete, PPE_COUNT_RECV, false);
+		recv_count(d, r, false);
 	rx_event(d, &ev, false);
 	recv_give(d->ual, r);
 }
@@ -542,6 +548,7 @@ static bool fill_one(struct msg_rxq *q, const union ppe_slot *s, unsigned slots)
 	list_add_tail(&q->triggered, &r->link);
 	r->trigger = (struct trigger){
 		.threshold = v.trigger->threshold,
+		.errors = r->flags & PPE_POST_DEFERRED,
 		.fire = triggered,
 		.cancel = trigger_cancelled,
 	};

@@ -673,20 +673,26 @@ static void tell_requests(struct ppe_dti *d)
 
 /* ------------------------------------------------------------------------------ cancel */
 
+static struct msg_op *triggered_find(const struct ppe_dti *d, uint64_t tag)
+{
+	for (struct list *n = d->m->triggered.next; n != &d->m->triggered; n = n->next) {
+		struct msg_op *op = list_entry(n, struct msg_op, link);
+
+		if (op->s[0].wr.user_tag == tag)
+			return op;
+	}
+	return NULL;
+}
+
 static int triggered_cancel(struct ppe_dti *d, uint64_t tag)
 {
-	struct list *node, *next;
+	struct msg_op *op;
 	int n = 0;
 
-	for (node = d->m->triggered.next; node != &d->m->triggered; node = next) {
-		struct msg_op *op = list_entry(node, struct msg_op, link);
-
-		next = node->next;
-		if (op->s[0].wr.user_tag != tag)
-			continue;
+	/* from the beginning each time: the end of one may set others of the list going */
+	for (; (op = triggered_find(d, tag)); n++) {
 		list_del(&op->trigger.link);
 		op_end(op, -ECANCELED);
-		n++;
 	}
 	return n;
 }
@@ -723,6 +729,21 @@ bool message_wants_no_event(const struct ppe_dti *d, bool recv, const union ppe_
 	if (recv ? d->m->no_rx_events : d->m->no_tx_events)
 		return true;
 	return s->wr.op == PPE_WR_MESSAGE && !recv && (m->flags & PPE_POST_INJECT);
+}
+
+void message_count_flushed(struct ppe_dti *d, bool recv, const union ppe_slot *s, unsigned slots)
+{
+	struct ppe_cntr *complete = NULL;
+	struct msg_view v;
+	unsigned what;
+
+	if (msg_view(s, slots, &v))
+		return;
+	what = recv ? PPE_COUNT_RECV : msg_counted_as(v.m ? v.m->op : PPE_OP_SEND);
+	if (v.trigger && v.trigger->complete)
+		complete = cntr_of(d->ual, v.trigger->complete);
+	if (complete || !v.m || !msg_uncounted(v.m->flags, v.wr->flags & PPE_WR_SILENT))
+		msg_count(d, complete, what, false);
 }
 
 bool message_is_rdm(const struct ppe_dti *d)

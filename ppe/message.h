@@ -29,6 +29,8 @@ struct msg_peer;
 #define MSG_SLOTS_MAX PPE_WR_MESSAGE_SLOTS_MAX
 #define MSG_SLOTS_SMALL 2
 #define MSG_RECV_SGE 8
+#define MSG_IOV_MAX                                                                                \
+	(2 * PPE_ATOMIC_SGE) /* of an operation's memory: what it is about, or compares */
 
 #define MSG_WINDOW (384u * 1024) /* of unasked bytes, ULP_RESERVE included, that a peer may send */
 #define MSG_EAGER_MAX (16u * 1024) /* what is longer is announced */
@@ -99,7 +101,7 @@ struct msg_resp {
 struct wire_send {
 	struct fab_send send;
 	struct fab_atomic atomic;
-	struct iovec iov[PPE_SGE_MAX + 2];
+	struct iovec iov[MSG_IOV_MAX + 1]; /* header */
 };
 
 /* A message of the engine's own. */
@@ -258,9 +260,11 @@ struct msg_link {
 	uint32_t rx_announced;
 	/* the write under way */
 	uint32_t write_region;
-	uint32_t write_len; /* of this message */
+	uint32_t write_len;   /* of this message */
+	uint32_t write_total; /* of the latest write, as far as it has come */
 	int32_t write_err;
-	bool write_bad; /* the latest failed: data that follow it are dropped */
+	bool write_more; /* the latest message was a piece that another follows */
+	bool write_bad;  /* the latest failed: data that follow it are dropped */
 };
 
 enum peer_state { PEER_IDLE, PEER_DIALLING, PEER_CROSSED, PEER_OPEN };
@@ -323,6 +327,11 @@ void message_op_ended(struct ppe_dti *d);
 void shared_run_stalled(struct ppe_dti *srq);
 /* The DTI's counter for what @what says, bumped; or @complete instead, if there is one. */
 void msg_count(struct ppe_dti *d, struct ppe_cntr *complete, unsigned what, bool ok);
+/* Deferred work that is to leave no trace at its DTI. */
+static inline bool msg_uncounted(unsigned flags, bool silent)
+{
+	return (flags & PPE_POST_DEFERRED) && silent;
+}
 int msg_code(int err);
 int msg_errno(uint8_t code);
 bool msg_is_rdm(const struct ppe_dti *d);
@@ -344,6 +353,8 @@ struct wire_msg *op_next(struct msg_link *l, struct msg_peer *peer);
 int op_memory(const struct msg_op *op, uint32_t offset, uint32_t len, struct iovec *iov);
 int op_result_memory(const struct msg_op *op, struct iovec *iov);
 void op_wire_sent(struct msg_link *l, struct msg_op *op, struct wire_msg *w);
+/* As what of PPE_COUNT_ it is counted. */
+unsigned msg_counted_as(enum ppe_op op);
 /* Fills a native atomic. */
 void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a);
 void ops_free(struct ppe_ual *ual);

@@ -67,9 +67,9 @@ static enum ppe_event_type event_type(const struct msg_op *op)
 	return op->op < sizeof(types) && types[op->op] ? types[op->op] : PPE_EV_SEND;
 }
 
-static unsigned counted_as(const struct msg_op *op)
+unsigned msg_counted_as(enum ppe_op op)
 {
-	switch (op->op) {
+	switch (op) {
 	case PPE_OP_WRITE:
 	case PPE_OP_ATOMIC:
 		return PPE_COUNT_WRITE;
@@ -171,7 +171,8 @@ void op_end(struct msg_op *op, int status)
 	} else if (op->flags & PPE_POST_INJECT) {
 		ual_logf(d->ual, FAB_LOG_WARN, "an injected message was lost: error %d", -status);
 	}
-	msg_count(d, op->complete, counted_as(op), !status);
+	if (op->complete || !msg_uncounted(op->flags, op->wr_flags & PPE_WR_SILENT))
+		msg_count(d, op->complete, msg_counted_as(op->op), !status);
 	op_tell(op);
 	if (!begun || !peer)
 		return;
@@ -278,7 +279,7 @@ static int atomic_check(const struct msg_view *v)
 /* All that can be known to be wrong before its peer is asked. */
 static int op_check(struct msg_op *op)
 {
-	struct iovec iov[PPE_SGE_MAX + 1];
+	struct iovec iov[MSG_IOV_MAX];
 	struct msg_view v;
 	int n;
 
@@ -287,7 +288,7 @@ static int op_check(struct msg_op *op)
 	n = msg_view(op->s, op->s[0].wr.nslots, &v);
 	if (n)
 		return n;
-	if (v.nsge + v.ncmp > PPE_SGE_MAX || (v.m && v.m->op > PPE_OP_COMPARE) ||
+	if (v.nsge + v.ncmp > MSG_IOV_MAX || (v.m && v.m->op > PPE_OP_COMPARE) ||
 	    (v.m && v.m->op == PPE_OP_RECV))
 		return -EBADMSG;
 	if (!v.inline_data && sge_bytes(v.sge, v.nsge) != v.wr->length)
@@ -310,6 +311,11 @@ static void op_route(struct msg_op *op)
 	struct ppe_dti *d = op->d;
 	struct msg_view v;
 
+	/* what let it go may be the very end of its DTI */
+	if (d->m->closing || d->state == DTI_DEAD) {
+		op_end(op, d->error ? d->error : -ECANCELED);
+		return;
+	}
 	view_of(op, &v);
 	op->peer = msg_is_rdm(d) ? peer_by_number(d, v.m ? v.m->peer : 0) : d->m->peer;
 	if (!op->peer) {
@@ -359,6 +365,7 @@ static void op_begin(struct msg_op *op)
 	}
 	op->trigger = (struct trigger){
 		.threshold = v.trigger->threshold,
+		.errors = op->flags & PPE_POST_DEFERRED,
 		.fire = triggered,
 		.cancel = trigger_cancelled,
 	};
@@ -596,7 +603,7 @@ static struct wire_msg *next_atomic(struct msg_link *l, struct msg_op *op, const
 
 void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a)
 {
-	struct iovec iov[PPE_SGE_MAX + 1];
+	struct iovec iov[MSG_IOV_MAX];
 	uint64_t value[2] = { 0, 0 };
 	uint8_t *p = (uint8_t *)value;
 	struct msg_view v;

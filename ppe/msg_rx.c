@@ -373,7 +373,7 @@ static struct msg_op *fetch_of(struct msg_link *l, uint32_t id)
 static int result_came(struct msg_link *l, uint32_t id, int status, const uint8_t *p, uint32_t len)
 {
 	struct msg_op *op = fetch_of(l, id);
-	struct iovec iov[PPE_SGE_MAX];
+	struct iovec iov[PPE_ATOMIC_SGE];
 	int n;
 
 	if (!op)
@@ -865,24 +865,28 @@ int rx_tagged_done(struct msg_link *l, const struct fab_tagged *t)
 	err = l->write_err;
 	l->write_err = 0;
 	l->write_bad = err;
+	l->write_total = l->write_len + (l->write_more ? l->write_total : 0);
+	l->write_more = l->ulp && l->write_len == ULP_CHUNK;
 	if (err && l->ulp)
 		link_say(l, ULP_ACK_ONE, msg_code(err), l->rx_seq + 1);
 	if (l->ulp)
 		link_counted(l);
-	if (err || (l->ulp && l->write_len == ULP_CHUNK))
+	if (err || l->write_more)
 		return 0;
 	mr_counted(l->d->ual, l->write_region, PPE_ACCESS_REMOTE_WRITE);
 	msg_count(l->d, NULL, PPE_COUNT_REMOTE_WRITE, true);
 	return 0;
 }
 
-static void tell_immediate(struct ppe_dti *d, struct msg_peer *peer, uint64_t value)
+/* @len: of the write that the data follow. */
+static void tell_immediate(struct ppe_dti *d, struct msg_peer *peer, uint64_t value, uint32_t len)
 {
 	struct ppe_event ev = {
 		.type = PPE_EV_REMOTE_WRITE,
 		.cookie = d->cookie,
 		.dti = d->handle,
 		.data = value,
+		.len = len,
 		.flags = PPE_EVF_DATA | (msg_is_rdm(d) ? PPE_EVF_SRC : 0),
 	};
 
@@ -906,7 +910,7 @@ int rx_immediate(struct msg_link *l, uint64_t value)
 		return 0;
 	}
 	if (list_empty(&d->m->immediates) && evq_reserve(d->rx_evq)) {
-		tell_immediate(d, l->peer, value);
+		tell_immediate(d, l->peer, value, l->write_total);
 		link_owe(l, ULP_COST(0));
 		return 0;
 	}
@@ -914,6 +918,7 @@ int rx_immediate(struct msg_link *l, uint64_t value)
 	if (!in)
 		return -ENOMEM;
 	in->data = value;
+	in->len = l->write_total;
 	in->complete = true;
 	list_add_tail(&d->m->immediates, &in->link);
 	evq_stall(d->rx_evq, d);
@@ -929,7 +934,7 @@ bool rx_tell_immediates(struct ppe_dti *d)
 			evq_stall(d->rx_evq, d);
 			return false;
 		}
-		tell_immediate(d, in->peer, in->data);
+		tell_immediate(d, in->peer, in->data, in->len);
 		if (in->l)
 			link_owe(in->l, ULP_COST(0));
 		in_free(in);

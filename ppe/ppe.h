@@ -202,7 +202,7 @@ enum ppe_event_type {
 	PPE_EV_READ,
 	PPE_EV_ATOMIC,       /* without result */
 	PPE_EV_FETCH,        /* with result, compare included */
-	PPE_EV_REMOTE_WRITE, /* a peer wrote, and sent data along with it */
+	PPE_EV_REMOTE_WRITE, /* a peer wrote so many bytes, and sent data along */
 	PPE_EV_RELEASED,     /* a receive for many messages is the application's again */
 };
 
@@ -303,7 +303,10 @@ uint64_t ppe_cntr_errors(const struct ppe_cntr *cntr);
 void ppe_cntr_add(struct ppe_cntr *cntr, uint64_t value, uint64_t errors);
 void ppe_cntr_set(struct ppe_cntr *cntr, uint64_t value);
 void ppe_cntr_set_errors(struct ppe_cntr *cntr, uint64_t errors);
-/* When @cntr reaches @threshold, @target changes by @add, or becomes @set. Both must live till then. */
+/*
+ * When @cntr reaches @threshold, errors included, @target changes by @value, or becomes it. Both must
+ * live till then.
+ */
 int ppe_cntr_chain(struct ppe_cntr *cntr, uint64_t threshold, struct ppe_cntr *target, bool set,
 		   uint64_t value, struct ppe_cntr *complete);
 /* Forgets what waits for it: the operations end with -ECANCELED. Returns how many. */
@@ -535,7 +538,7 @@ struct ppe_rma {
 };
 
 #define PPE_RMA_MAX 4    /* entries of struct ppe_rma */
-#define PPE_ATOMIC_SGE 4 /* entries of each of an atomic's lists */
+#define PPE_ATOMIC_SGE 8 /* entries of each of an atomic's lists */
 #define PPE_ANY 0xffffffffu
 
 /* Beside PPE_POST_SILENT, _MORE and _SOLICITED: */
@@ -549,6 +552,7 @@ struct ppe_rma {
 #define PPE_POST_CLAIM 0x0800    /* with PEEK: keep it for the next; without: take what was kept */
 #define PPE_POST_DISCARD 0x1000  /* with PEEK or CLAIM: and drop it */
 #define PPE_POST_TRIGGER 0x2000  /* begins when trigger has reached threshold */
+#define PPE_POST_DEFERRED 0x4000 /* ... errors included; if silent, the DTI does not count it */
 
 struct ppe_msg {
 	uint8_t op; /* enum ppe_op */

@@ -298,7 +298,7 @@ int resp_memory(const struct msg_link *l, struct msg_resp *r, struct iovec *iov)
 
 int resp_ask(struct msg_link *l, const struct fab_read_req *req)
 {
-	struct iovec iov[PPE_SGE_MAX + 1];
+	struct iovec iov[MSG_IOV_MAX];
 	struct msg_resp *r;
 	int n;
 

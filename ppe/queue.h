@@ -103,11 +103,16 @@ struct ppe_wr_trigger {
 static_assert(sizeof(struct ppe_wr_trigger) == 16, "ppe_wr_trigger");
 static_assert(sizeof(struct ppe_rma) == 16, "ppe_rma");
 
-#define PPE_WR_MESSAGE_SLOTS_MAX 8 /* lines of PPE_WR_MESSAGE */
-#define PPE_WR_SLOTS_MAX 4         /* of the others */
+#define PPE_WR_MESSAGE_SLOTS_MAX 11 /* lines of PPE_WR_MESSAGE */
+#define PPE_WR_SLOTS_MAX 4          /* of the others */
 #define PPE_WR_BYTES_MAX (PPE_WR_SLOTS_MAX * PPE_CACHE_LINE)
 static_assert(PPE_SGE_MAX * sizeof(struct ppe_sge) <= PPE_WR_BYTES_MAX - sizeof(struct ppe_wr),
 	      "the longest gather list fits");
+static_assert(sizeof(struct ppe_wr) + sizeof(struct ppe_wr_msg) + sizeof(struct ppe_wr_trigger) +
+			      3 * PPE_ATOMIC_SGE * sizeof(struct ppe_sge) +
+			      PPE_RMA_MAX * sizeof(struct ppe_rma) <=
+		      PPE_WR_MESSAGE_SLOTS_MAX * PPE_CACHE_LINE,
+	      "the largest request fits");
 static_assert(PPE_INLINE_MAX <= PPE_WR_BYTES_MAX - sizeof(struct ppe_wr), "inline data fit");
 
 /* Slots that a request with @payload bytes behind its header takes. */

@@ -61,6 +61,7 @@ void mr_counted(struct ppe_ual *ual, uint32_t region, unsigned access);
 struct trigger {
 	struct list link;
 	uint64_t threshold;
+	bool errors; /* they count too */
 	void (*fire)(struct trigger *t);
 	/* instead, when the counter is flushed or destroyed */
 	void (*cancel)(struct trigger *t);

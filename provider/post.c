@@ -107,7 +107,7 @@ ssize_t eta_post_off(struct eta_ep *ep, const struct ppe_msg *m)
 /* Deferred work makes no completion unless it is asked for, whatever the endpoint's rule is. */
 static void defer_until(struct ppe_msg *m, uint64_t flags, const struct eta_defer *defer)
 {
-	m->flags |= PPE_POST_TRIGGER;
+	m->flags |= PPE_POST_TRIGGER | PPE_POST_DEFERRED;
 	if (!(flags & FI_COMPLETION))
 		m->flags |= PPE_POST_SILENT;
 	m->trigger = defer->trigger;

@@ -163,6 +163,30 @@ static void cntr_chains(void **state)
 	assert_int_equal(ppe_cntr_destroy(c), 0);
 }
 
+/* For deferred work, what failed counts as much as what did not. */
+static void cntr_errors_reach_thresholds(void **state)
+{
+	struct ppe_cntr *c = cntr_new(), *target = cntr_new();
+	struct probe p;
+
+	(void)state;
+	nfired = cancelled = 0;
+	probe_set(c, &p, 1, 2);
+	assert_int_equal(ppe_cntr_chain(c, 2, target, false, 1, NULL), 0);
+	assert_int_equal(ppe_cntr_chain(c, 4, target, false, 1, NULL), 0);
+	ppe_cntr_add(c, 0, 1);
+	assert_int_equal(ppe_cntr_value(target), 0);
+	bump(c);
+	assert_int_equal(ppe_cntr_value(target), 1);
+	assert_int_equal(nfired, 0);
+	ppe_cntr_set_errors(c, 3);
+	assert_int_equal(ppe_cntr_value(target), 2);
+	bump(c);
+	assert_int_equal(nfired, 1);
+	assert_int_equal(ppe_cntr_destroy(c), 0);
+	assert_int_equal(ppe_cntr_destroy(target), 0);
+}
+
 /* As deep as there are counters, and in a circle. */
 static void cntr_chain_of_many(void **state)
 {
@@ -494,6 +518,7 @@ int main(void)
 		TEST(cntr_values),
 		TEST(cntr_triggers_in_order),
 		TEST(cntr_chains),
+		TEST(cntr_errors_reach_thresholds),
 		TEST(cntr_chain_of_many),
 		TEST(cntr_numbers),
 		TEST(cntr_queue_is_hidden),

@@ -358,6 +358,38 @@ static void message_cancel_spares_what_has_begun(void **state)
 	assert_int_equal(b.q->reserved, 0);
 }
 
+/* Who has no events to read is still told by the counters, wherever the request was at the end. */
+static void message_flushed_without_events(void **state)
+{
+	struct ppe_dti_attr attr = {
+		.service = PPE_MESSAGE,
+		.tx_evq = b.q,
+		.rx_max = 1,
+		.no_tx_events = true,
+		.no_rx_events = true,
+	};
+	struct ppe_cntr *sent, *received;
+	struct ppe_dti *quiet;
+
+	(void)state;
+	assert_int_equal(ppe_cntr_create(b.ual, &sent), 0);
+	assert_int_equal(ppe_cntr_create(b.ual, &received), 0);
+	assert_int_equal(ppe_dti_create(b.ual, &attr, &quiet), 0);
+	assert_int_equal(ppe_dti_count(quiet, PPE_COUNT_SEND, sent), 0);
+	assert_int_equal(ppe_dti_count(quiet, PPE_COUNT_RECV, received), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(recv_mem(&b, quiet, i, mem, 10), 0);
+		assert_int_equal(send_mem(&b, quiet, i, mem, 10, 0), 0);
+	}
+	ppe_dti_destroy(quiet, false);
+	expect_none(b.q);
+	assert_int_equal(b.q->reserved, 0);
+	assert_int_equal(ppe_cntr_errors(sent), 3);
+	assert_int_equal(ppe_cntr_errors(received), 3);
+	assert_int_equal(ppe_cntr_destroy(sent), 0);
+	assert_int_equal(ppe_cntr_destroy(received), 0);
+}
+
 /* ------------------------------------------------------------------------ requests */
 
 static struct fab_msg_listener *listen_on(struct ppe_dti **l)
@@ -594,6 +626,7 @@ int main(void)
 		TEST(message_closed_in_the_middle),
 		TEST(message_destroyed_in_the_middle),
 		TEST(message_cancel_spares_what_has_begun),
+		TEST(message_flushed_without_events),
 		TEST(message_request_is_accepted),
 		TEST(message_request_is_rejected),
 		TEST(message_request_is_withdrawn),

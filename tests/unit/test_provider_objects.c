@@ -353,7 +353,7 @@ static void test_trigger(void **state)
 
 static void test_deferred_work(void **state)
 {
-	struct node_options opt = { 0 };
+	struct node_options opt = { .counters = true };
 	struct iovec iov = { tx_buf, 8 };
 	struct fi_op_msg op = { .msg = { .msg_iov = &iov, .iov_count = 1 } };
 	struct fi_op_cntr add = { .value = 5 };
@@ -382,10 +382,17 @@ static void test_deferred_work(void **state)
 	ok(fi_cntr_add(gate, 1));
 	expect_comp(n[1].rx_cq, NULL);
 	ok(fi_cntr_wait(done, 1, WAIT_MS));
-	/* nothing in the endpoint's own queue */
-	fails(fi_cq_read(n[0].tx_cq, &e, 1), FI_EAGAIN);
-	ok(fi_cntr_add(gate, 1));
+	/* an error reaches a threshold too */
+	ok(fi_cntr_adderr(gate, 1));
 	ok(fi_cntr_wait(done, 6, WAIT_MS));
+	send.completion_cntr = NULL;
+	send.threshold = 2;
+	ok(fi_recv(n[1].ep, rx_buf, 8, NULL, FI_ADDR_UNSPEC, NULL));
+	ok(fi_control(&n[0].domain->fid, FI_QUEUE_WORK, &send));
+	expect_comp(n[1].rx_cq, NULL);
+	/* nothing in the endpoint's own queue and counter */
+	fails(fi_cq_read(n[0].tx_cq, &e, 1), FI_EAGAIN);
+	assert_int_equal(fi_cntr_read(n[0].sent), 0);
 	send.threshold = 100;
 	ok(fi_control(&n[0].domain->fid, FI_QUEUE_WORK, &send));
 	ok(fi_control(&n[0].domain->fid, FI_CANCEL_WORK, &send));

@@ -345,11 +345,14 @@ static void test_rma(void **state)
 	}
 	ok(fi_writedata(n[0].ep, tx_buf, 50, NULL, 1234, n[0].peer, 0, 0, NULL));
 	ok(fi_inject_writedata(n[0].ep, tx_buf, 60, 1235, n[0].peer, 0, 0));
-	for (int i = 0; i < 2; i++) {
+	ok(fi_writedata(n[0].ep, tx_buf, BIG, NULL, 1236, n[0].peer, 0, 0, NULL));
+	for (int i = 0; i < 3; i++) {
 		expect_comp(n[1].rx_cq, &e);
 		assert_int_equal(e.flags, FI_RMA | FI_REMOTE_WRITE | FI_REMOTE_CQ_DATA);
 		assert_int_equal(e.data, 1234 + i);
+		assert_int_equal(e.len, i < 2 ? 50 + 10 * i : BIG);
 	}
+	expect_comp(n[0].tx_cq, NULL);
 	ok(fi_inject_write(n[0].ep, tx_buf + 100, 10, n[0].peer, 200, 0));
 	expect_comp(n[0].tx_cq, NULL);
 	ok(fi_read(n[0].ep, cmp_buf, 10, NULL, n[0].peer, 200, 0, NULL));
@@ -458,6 +461,43 @@ static void test_atomics(void **state)
 	nodes_close(n);
 }
 
+/* As many entries in each list as attributes say. */
+static void test_atomic_lists(void **state)
+{
+	enum { N = 8 };
+	struct node_options opt = { .tx_op_flags = FI_DELIVERY_COMPLETE };
+	uint64_t target[N], operand[2 * N], compare[2 * N], result[2 * N] = { 0 };
+	struct fi_ioc src[N], cmp[N], res[N];
+	struct fid_mr *mr;
+	struct node n[2];
+
+	(void)state;
+	nodes_open(n, &opt);
+	assert_int_equal(n[0].info->tx_attr->iov_limit, N);
+	mr = expose(&n[1], target, sizeof(target), 3);
+	for (int i = 0; i < N; i++) {
+		target[i] = compare[2 * i] = i;
+		operand[2 * i] = 100 + i;
+		src[i] = (struct fi_ioc){ &operand[2 * i], 1 };
+		cmp[i] = (struct fi_ioc){ &compare[2 * i], 1 };
+		res[i] = (struct fi_ioc){ &result[2 * i], 1 };
+	}
+	/* more than once around the queue */
+	for (int round = 0; round < 300; round++) {
+		compare[6] = round ? 103 : 3;
+		ok(fi_compare_atomicv(n[0].ep, src, NULL, N, cmp, NULL, N, res, NULL, N, n[0].peer,
+				      0, 3, FI_UINT64, FI_CSWAP, NULL));
+		expect_comp(n[0].tx_cq, NULL);
+		assert_int_equal(result[6], compare[6]);
+	}
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(target[i], 100 + i);
+		assert_int_equal(result[2 * i], 100 + i);
+	}
+	close_fid(mr);
+	nodes_close(n);
+}
+
 static void test_atomic_arguments(void **state)
 {
 	struct node_options opt = { 0 };
@@ -545,6 +585,7 @@ int main(void)
 		cmocka_unit_test(test_rma_lists),
 		cmocka_unit_test(test_rma_errors),
 		cmocka_unit_test(test_atomics),
+		cmocka_unit_test(test_atomic_lists),
 		cmocka_unit_test(test_atomic_arguments),
 		cmocka_unit_test(test_bad_arguments),
 	};
