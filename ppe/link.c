@@ -146,6 +146,11 @@ void link_drop(struct msg_link *l, int error, bool reset)
 	if (l->state == LINK_DEAD)
 		return;
 	l->state = LINK_DEAD;
+	/* a later link may come to lie where this one does */
+	if (d->ual->sends_of == l) {
+		d->ual->sends_of = NULL;
+		d->ual->nsends = 0;
+	}
 	if (l->peer->l == l)
 		l->peer->l = NULL;
 	if (l->conn)
