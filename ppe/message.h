@@ -341,8 +341,8 @@ struct wire_msg *op_next(struct msg_link *l, struct msg_peer *peer);
 int op_memory(const struct msg_op *op, uint32_t offset, uint32_t len, struct iovec *iov);
 int op_result_memory(const struct msg_op *op, struct iovec *iov);
 void op_wire_sent(struct msg_link *l, struct msg_op *op, struct wire_msg *w);
-/* Fills a native atomic. */
-void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a);
+/* Fills a native atomic. 0, or why its memory cannot be read. */
+int op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a);
 void ops_free(struct ppe_ual *ual);
 
 /* link.c */
