@@ -260,7 +260,8 @@ struct msg_link {
 	uint32_t write_region;
 	uint32_t write_len; /* of this message */
 	int32_t write_err;
-	bool write_bad; /* the latest failed: data that follow it are dropped */
+	bool write_goes_on; /* the next message is more of the same write */
+	bool write_bad;     /* a part of it failed: data that follow it are dropped */
 };
 
 enum peer_state { PEER_IDLE, PEER_DIALLING, PEER_CROSSED, PEER_OPEN };

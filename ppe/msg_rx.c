@@ -864,12 +864,13 @@ int rx_tagged_done(struct msg_link *l, const struct fab_tagged *t)
 		return 0;
 	err = l->write_err;
 	l->write_err = 0;
-	l->write_bad = err;
+	l->write_bad = err || (l->write_goes_on && l->write_bad);
+	l->write_goes_on = l->ulp && l->write_len == ULP_CHUNK;
 	if (err && l->ulp)
 		link_say(l, ULP_ACK_ONE, msg_code(err), l->rx_seq + 1);
 	if (l->ulp)
 		link_counted(l);
-	if (err || (l->ulp && l->write_len == ULP_CHUNK))
+	if (l->write_bad || l->write_goes_on)
 		return 0;
 	mr_counted(l->d->ual, l->write_region, PPE_ACCESS_REMOTE_WRITE);
 	msg_count(l->d, NULL, PPE_COUNT_REMOTE_WRITE, true);
