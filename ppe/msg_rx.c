@@ -259,7 +259,8 @@ static int eager_whole(struct msg_link *l, const struct header *h, const uint8_t
 		in = in_new(l, h, h->len);
 		if (!in)
 			return -ENOMEM;
-		memcpy(in->payload, p, h->len);
+		if (h->len)
+			memcpy(in->payload, p, h->len);
 		in->got = h->len;
 		in->complete = true;
 		in_hold_count(l, in);
@@ -950,6 +951,8 @@ void rx_abandon(struct msg_link *l, int error)
 {
 	struct ppe_dti *d = l->d;
 
+	if (l->cur && l->cur->dropped)
+		in_free(l->cur); /* it is in no list */
 	l->cur = NULL;
 	while (!list_empty(&l->matched)) {
 		struct msg_in *in = list_entry(l->matched.next, struct msg_in, link);
