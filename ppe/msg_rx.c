@@ -371,6 +371,15 @@ static struct msg_op *fetch_of(struct msg_link *l, uint32_t id)
 	return NULL;
 }
 
+static size_t iov_bytes(const struct iovec *iov, int n)
+{
+	size_t total = 0;
+
+	while (n-- > 0)
+		total += iov++->iov_len;
+	return total;
+}
+
 static int result_came(struct msg_link *l, uint32_t id, int status, const uint8_t *p, uint32_t len)
 {
 	struct msg_op *op = fetch_of(l, id);
@@ -384,8 +393,10 @@ static int result_came(struct msg_link *l, uint32_t id, int status, const uint8_
 		n = op_result_memory(op, iov);
 		if (n < 0)
 			status = wr_reject(l->d->ual, n);
-		else if (scatter(iov, n, p, len) < len)
+		else if (iov_bytes(iov, n) != len)
 			status = -EREMOTEIO;
+		else
+			scatter(iov, n, p, len);
 	}
 	op_end(op, status);
 	if (!list_empty(&l->pulls))
