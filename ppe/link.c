@@ -146,6 +146,11 @@ void link_drop(struct msg_link *l, int error, bool reset)
 	if (l->state == LINK_DEAD)
 		return;
 	l->state = LINK_DEAD;
+	/* a later link may come to lie where this one does */
+	if (d->ual->sends_of == l) {
+		d->ual->sends_of = NULL;
+		d->ual->nsends = 0;
+	}
 	if (l->peer->l == l)
 		l->peer->l = NULL;
 	if (l->conn)
@@ -331,7 +336,7 @@ static int describe_op(struct wire_msg *w, struct wire_send *out)
 	if (w->kind == WIRE_WRITE) {
 		describe_write(op, w, s);
 	} else if (w->kind == WIRE_NATIVE) {
-		op_native(op, s, &out->atomic);
+		return op_native(op, s, &out->atomic);
 	} else if (w->kind == WIRE_IMMEDIATE) {
 		msg_view(op->s, op->s[0].wr.nslots, &v);
 		s->op = FAB_IMMEDIATE;
@@ -423,6 +428,49 @@ static void wire_drop(struct msg_link *l, struct wire_msg *w, int error)
 }
 
 /*
+ * A counted message will not be sent after all: those behind it, all of them still in `out`, move up.
+ * Else the peer's count and ours would differ for ever.
+ */
+static void uncount(struct msg_link *l, struct msg_op *op, struct wire_msg *w)
+{
+	uint32_t seq = op->seq_last;
+
+	for (struct list *n = w->link.next; n != &l->out; n = n->next) {
+		struct wire_msg *behind = list_entry(n, struct wire_msg, link);
+		struct msg_op *o;
+
+		if (behind->kind >= WIRE_READ || behind->kind == WIRE_IMMEDIATE)
+			continue;
+		o = op_of(behind);
+		if (!o->counted || o == op)
+			continue;
+		if ((int32_t)(o->seq_first - seq) > 0)
+			o->seq_first--;
+		o->seq_last--;
+	}
+	l->tx_seq--;
+	op->counted = op->seq_first != seq;
+	op->seq_last--;
+}
+
+/* Takes back what it was charged with when it was put into `out`. */
+static void unsend(struct msg_link *l, struct msg_op *op, struct wire_msg *w)
+{
+	if (op->counted && (w->kind != WIRE_EAGER || (op->flags & PPE_POST_DELIVERY)))
+		uncount(l, op, w);
+	if (w->kind == WIRE_EAGER)
+		l->credit += ULP_COST(op->length);
+	if (op->fetching)
+		l->nfetches--;
+	/* data do not go without what they belong to */
+	if (list_linked(&op->immediate.link)) {
+		list_del(&op->immediate.link);
+		l->credit += ULP_COST(0);
+		op->in_wire--;
+	}
+}
+
+/*
  * The memory of something in `out` is gone. If nothing of it is on the wire it fails alone; the peer
  * cannot be given the rest of what it has the beginning of.
  */
@@ -434,6 +482,12 @@ static bool drop_bad(struct msg_link *l, struct wire_msg *w, int err)
 		l->d->error = msg_is_rdm(l->d) ? 0 : wr_reject(l->d->ual, err);
 		return false;
 	}
+	if (w->kind == WIRE_RESP && !msg_may_refuse(l)) {
+		link_closed(l, err);
+		return false;
+	}
+	if (w->kind < WIRE_READ)
+		unsend(l, op_of(w), w);
 	list_del(&w->link);
 	if (w->kind == WIRE_RESP)
 		link_say(l, ULP_READ_NAK, msg_code(err),

@@ -313,6 +313,9 @@ void message_forget(struct ppe_dti *d)
 {
 	rxq_forget(d->m->rxq, d, NULL);
 	rx_forget_immediates(d);
+	/* it may have been its event queue that a shared queue waited for */
+	if (d->m->srq && d->m->rxq->blocked)
+		dti_activate(d->m->srq);
 }
 
 /* ---------------------------------------------------------- upcalls from a connection */

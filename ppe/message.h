@@ -263,8 +263,8 @@ struct msg_link {
 	uint32_t write_len;   /* of this message */
 	uint32_t write_total; /* of the latest write, as far as it has come */
 	int32_t write_err;
-	bool write_more; /* the latest message was a piece that another follows */
-	bool write_bad;  /* the latest failed: data that follow it are dropped */
+	bool write_goes_on; /* the next message is more of the same write */
+	bool write_bad;     /* a part of it failed: data that follow it are dropped */
 };
 
 enum peer_state { PEER_IDLE, PEER_DIALLING, PEER_CROSSED, PEER_OPEN };
@@ -355,8 +355,8 @@ int op_result_memory(const struct msg_op *op, struct iovec *iov);
 void op_wire_sent(struct msg_link *l, struct msg_op *op, struct wire_msg *w);
 /* As what of PPE_COUNT_ it is counted. */
 unsigned msg_counted_as(enum ppe_op op);
-/* Fills a native atomic. */
-void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a);
+/* Fills a native atomic. 0, or why its memory cannot be read. */
+int op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a);
 void ops_free(struct ppe_ual *ual);
 
 /* link.c */

@@ -601,7 +601,7 @@ static struct wire_msg *next_atomic(struct msg_link *l, struct msg_op *op, const
 	return w;
 }
 
-void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a)
+int op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a)
 {
 	struct iovec iov[MSG_IOV_MAX];
 	uint64_t value[2] = { 0, 0 };
@@ -609,6 +609,8 @@ void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a
 	struct msg_view v;
 	int n = op_memory(op, 0, sizeof(value), iov);
 
+	if (n < 0)
+		return n;
 	view_of(op, &v);
 	for (int i = 0; i < n; i++) {
 		memcpy(p, iov[i].iov_base, iov[i].iov_len);
@@ -626,6 +628,7 @@ void op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a
 	s->to = v.rma[0].addr;
 	s->id = op->id;
 	s->atomic = a;
+	return 0;
 }
 
 static int may_not(const struct msg_link *l, const struct msg_op *op)

@@ -259,7 +259,8 @@ static int eager_whole(struct msg_link *l, const struct header *h, const uint8_t
 		in = in_new(l, h, h->len);
 		if (!in)
 			return -ENOMEM;
-		memcpy(in->payload, p, h->len);
+		if (h->len)
+			memcpy(in->payload, p, h->len);
 		in->got = h->len;
 		in->complete = true;
 		in_hold_count(l, in);
@@ -370,6 +371,15 @@ static struct msg_op *fetch_of(struct msg_link *l, uint32_t id)
 	return NULL;
 }
 
+static size_t iov_bytes(const struct iovec *iov, int n)
+{
+	size_t total = 0;
+
+	while (n-- > 0)
+		total += iov++->iov_len;
+	return total;
+}
+
 static int result_came(struct msg_link *l, uint32_t id, int status, const uint8_t *p, uint32_t len)
 {
 	struct msg_op *op = fetch_of(l, id);
@@ -383,8 +393,10 @@ static int result_came(struct msg_link *l, uint32_t id, int status, const uint8_
 		n = op_result_memory(op, iov);
 		if (n < 0)
 			status = wr_reject(l->d->ual, n);
-		else if (scatter(iov, n, p, len) < len)
+		else if (iov_bytes(iov, n) != len)
 			status = -EREMOTEIO;
+		else
+			scatter(iov, n, p, len);
 	}
 	op_end(op, status);
 	if (!list_empty(&l->pulls))
@@ -864,14 +876,14 @@ int rx_tagged_done(struct msg_link *l, const struct fab_tagged *t)
 		return 0;
 	err = l->write_err;
 	l->write_err = 0;
-	l->write_bad = err;
-	l->write_total = l->write_len + (l->write_more ? l->write_total : 0);
-	l->write_more = l->ulp && l->write_len == ULP_CHUNK;
+	l->write_bad = err || (l->write_goes_on && l->write_bad);
+	l->write_total = l->write_len + (l->write_goes_on ? l->write_total : 0);
+	l->write_goes_on = l->ulp && l->write_len == ULP_CHUNK;
 	if (err && l->ulp)
 		link_say(l, ULP_ACK_ONE, msg_code(err), l->rx_seq + 1);
 	if (l->ulp)
 		link_counted(l);
-	if (err || l->write_more)
+	if (l->write_bad || l->write_goes_on)
 		return 0;
 	mr_counted(l->d->ual, l->write_region, PPE_ACCESS_REMOTE_WRITE);
 	msg_count(l->d, NULL, PPE_COUNT_REMOTE_WRITE, true);
@@ -954,6 +966,8 @@ void rx_abandon(struct msg_link *l, int error)
 {
 	struct ppe_dti *d = l->d;
 
+	if (l->cur && l->cur->dropped)
+		in_free(l->cur); /* it is in no list */
 	l->cur = NULL;
 	while (!list_empty(&l->matched)) {
 		struct msg_in *in = list_entry(l->matched.next, struct msg_in, link);

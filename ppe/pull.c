@@ -135,6 +135,12 @@ static void read_free(struct msg_link *l, struct msg_read *r)
 		link_want(l);
 }
 
+/* An answer to what has not been sent yet is none. */
+static bool is_asked(const struct msg_read *r)
+{
+	return !list_linked(&r->wire.link);
+}
+
 static struct msg_read *read_due(struct msg_link *l, const struct fab_tagged *t)
 {
 	struct msg_read *r;
@@ -144,7 +150,7 @@ static struct msg_read *read_due(struct msg_link *l, const struct fab_tagged *t)
 	r = list_entry(l->reads.next, struct msg_read, link);
 	if (t->stag != r->sink || t->to != r->sink_to + r->got || t->len > r->len - r->got)
 		return NULL;
-	return r;
+	return is_asked(r) ? r : NULL;
 }
 
 static int read_memory(const struct msg_read *r, uint32_t offset, uint32_t len, struct iovec *iov)
@@ -164,8 +170,8 @@ int pull_place(struct msg_link *l, const struct fab_tagged *t, struct iovec *iov
 	if (list_empty(&l->reads))
 		return -EPROTO;
 	r = list_entry(l->reads.next, struct msg_read, link);
-	if (t->stag != r->sink || t->to < r->sink_to || t->to - r->sink_to > r->len ||
-	    t->len > r->len - (t->to - r->sink_to))
+	if (!is_asked(r) || t->stag != r->sink || t->to < r->sink_to ||
+	    t->to - r->sink_to > r->len || t->len > r->len - (t->to - r->sink_to))
 		return -EPROTO;
 	if (!r->pull || r->pull->status)
 		return 0;
@@ -208,7 +214,7 @@ int pull_refused(struct msg_link *l, uint32_t sink, int status)
 
 		if (r->sink != sink)
 			continue;
-		if (r->got)
+		if (r->got || !is_asked(r))
 			return -EPROTO;
 		read_free(l, r);
 		if (!p)
