@@ -442,18 +442,43 @@ static void test_enable_rules(void **state)
 }
 
 /* Where the application leaves the choice of a port, but the user does not. */
+/* A port that is free, and the one behind it too. */
+static unsigned free_ports(void)
+{
+	for (unsigned port = 20000 + getpid() % 10000; port < 32000; port += 2) {
+		bool good = true;
+
+		for (int i = 0; i < 2; i++) {
+			struct sockaddr_in sa = { .sin_family = AF_INET };
+			int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+			sa.sin_port = htons(port + i);
+			sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+			good &= !bind(fd, (struct sockaddr *)&sa, sizeof(sa));
+			close(fd);
+		}
+		if (good)
+			return port;
+	}
+	fail_msg("no two free ports");
+	return 0;
+}
+
 static void test_port_range(void **state)
 {
+	unsigned first = free_ports();
 	struct node_options opt = { 0 };
 	struct node n[2], third;
+	char range[32];
 
 	(void)state;
-	setenv("FI_ETA_PORT_RANGE", "42310-42311", 1);
+	snprintf(range, sizeof(range), "%u-%u", first, first + 1);
+	setenv("FI_ETA_PORT_RANGE", range, 1);
 	nodes_open(n, &opt);
 	for (int i = 0; i < 2; i++) {
 		unsigned port = ntohs(n[i].name.in.sin_port);
 
-		assert_in_range(port, 42310, 42311);
+		assert_in_range(port, first, first + 1);
 	}
 	node_prepare(&third, &opt);
 	fails(fi_enable(third.ep), FI_EADDRINUSE);

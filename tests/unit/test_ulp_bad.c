@@ -372,7 +372,7 @@ static void bad_beyond_credit(void)
 	uint32_t step = foe.segment;
 
 	foe.segment = foe.segment ? 5000 : 0;
-	for (unsigned i = 0; i < 17; i++)
+	for (unsigned i = 0; i < 25; i++)
 		say(ULP_EAGER, 0, 0, 16384, NULL, 16384);
 	foe.segment = step;
 }
