@@ -240,6 +240,12 @@ static size_t choose_size(size_t asked, const char *param)
 	return asked ? asked : eta_param_size(param, ETA_QUEUE_DEFAULT, 1, ETA_QUEUE_MAX);
 }
 
+/* More than is usual only for those who ask: others may size by it what they seldom use. */
+static size_t choose_iov(size_t asked)
+{
+	return asked > ETA_IOV_USUAL ? asked : ETA_IOV_USUAL;
+}
+
 static void fill_tx(enum fi_ep_type type, const struct fi_tx_attr *hints, uint64_t caps,
 		    struct fi_tx_attr *a)
 {
@@ -249,7 +255,7 @@ static void fill_tx(enum fi_ep_type type, const struct fi_tx_attr *hints, uint64
 	a->comp_order = tx_comp_order(type, caps);
 	a->inject_size = ETA_INJECT_SIZE;
 	a->size = choose_size(hints ? hints->size : 0, "tx_size");
-	a->iov_limit = ETA_IOV_LIMIT;
+	a->iov_limit = choose_iov(hints ? hints->iov_limit : 0);
 	a->rma_iov_limit = ETA_RMA_IOV_LIMIT;
 }
 
@@ -262,7 +268,7 @@ static void fill_rx(enum fi_ep_type type, const struct fi_rx_attr *hints, uint64
 	a->comp_order = rx_comp_order(type, caps);
 	a->total_buffered_recv = ETA_BUFFERED;
 	a->size = choose_size(hints ? hints->size : 0, "rx_size");
-	a->iov_limit = ETA_IOV_LIMIT;
+	a->iov_limit = choose_iov(hints ? hints->iov_limit : 0);
 }
 
 static size_t choose_contexts(size_t asked)
