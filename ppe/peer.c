@@ -6,9 +6,10 @@
  * there is no connection. Its own connections are accepted at once, by whoever runs the engine.
  *
  * When both sides dial at once one connection must go, and both must mean the same one: that of the
- * endpoint with the smaller name stays. So who dials and has the smaller name refuses the other's
+ * endpoint with the smaller incarnation stays, a number that both know (names would not do: who listens
+ * on all addresses does not know its own). So who dials and has the smaller one refuses the other's
  * request (ULP_CROSSED); the other, told so, waits, and dials again if nothing comes; and who has the
- * larger name gives up its own for the other's. A name with another incarnation than before is an
+ * larger one gives up its own for the other's. A name with another incarnation than before is an
  * endpoint that has been started again: what was there for the old one ends.
  *
  * An endpoint that is its own peer has two links, one for each direction.
@@ -78,14 +79,6 @@ static void name_complete(union fab_addr *name, const union fab_addr *seen)
 		name->in6.sin6_addr = seen->in6.sin6_addr;
 	else
 		name->in.sin_addr = seen->in.sin_addr;
-}
-
-static int name_compare(const union fab_addr *a, const union fab_addr *b)
-{
-	uint8_t x[ULP_NAME_V6], y[ULP_NAME_V6];
-	unsigned n = name_put(a, x), m = name_put(b, y);
-
-	return n != m ? (n < m ? -1 : 1) : memcmp(x, y, n);
 }
 
 void hello_fill(struct msg_link *l, struct fab_hello *h)
@@ -413,7 +406,7 @@ static bool make_room(struct ppe_dti *d, struct msg_peer *p, const struct fab_ms
 	if (!l)
 		return true;
 	if (l->state == LINK_DIALLING) {
-		if (name_compare(&d->local, &p->addr) < 0)
+		if (d->m->incarnation < who->hello.incarnation)
 			return false;
 		/* what waits goes over the other's */
 		p->l = NULL;

@@ -230,6 +230,12 @@ static size_t choose_size(size_t asked, const char *param)
 	return asked ? asked : eta_param_size(param, ETA_QUEUE_DEFAULT, 1, ETA_QUEUE_MAX);
 }
 
+/* More than is usual only for those who ask: others may size by it what they seldom use. */
+static size_t choose_iov(size_t asked)
+{
+	return asked > ETA_IOV_USUAL ? asked : ETA_IOV_USUAL;
+}
+
 static void fill_tx(const struct fi_tx_attr *hints, uint64_t caps, struct fi_tx_attr *a)
 {
 	a->caps = caps & ETA_CAPS_TX;
@@ -238,7 +244,7 @@ static void fill_tx(const struct fi_tx_attr *hints, uint64_t caps, struct fi_tx_
 	a->comp_order = TX_COMP_ORDER;
 	a->inject_size = ETA_INJECT_SIZE;
 	a->size = choose_size(hints ? hints->size : 0, "tx_size");
-	a->iov_limit = ETA_IOV_LIMIT;
+	a->iov_limit = choose_iov(hints ? hints->iov_limit : 0);
 	a->rma_iov_limit = ETA_RMA_IOV_LIMIT;
 }
 
@@ -251,7 +257,7 @@ static void fill_rx(enum fi_ep_type type, const struct fi_rx_attr *hints, uint64
 	a->comp_order = RX_COMP_ORDER;
 	a->total_buffered_recv = ETA_BUFFERED;
 	a->size = choose_size(hints ? hints->size : 0, "rx_size");
-	a->iov_limit = ETA_IOV_LIMIT;
+	a->iov_limit = choose_iov(hints ? hints->iov_limit : 0);
 }
 
 static size_t choose_contexts(size_t asked)

@@ -111,6 +111,7 @@
 
 #define ETA_INJECT_SIZE 128
 #define ETA_IOV_LIMIT 8
+#define ETA_IOV_USUAL 4 /* that attributes show, unless more are asked for */
 #define ETA_RMA_IOV_LIMIT PPE_RMA_MAX
 #define ETA_MAX_MSG ((size_t)1 << 30)
 #define ETA_ATOMIC_MAX 4096 /* bytes of one operand */

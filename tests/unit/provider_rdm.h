@@ -13,7 +13,8 @@
 	 FI_FENCE)
 
 struct node_options {
-	uint64_t caps; /* 0: ALL_CAPS */
+	const char *source; /* NULL: 127.0.0.1 */
+	uint64_t caps;      /* 0: ALL_CAPS */
 	uint64_t bind_flags, tx_op_flags, rx_op_flags;
 	bool shared_tx, shared_rx, counters;
 	enum fi_cq_format format; /* 0: FI_CQ_FORMAT_TAGGED */
@@ -47,7 +48,7 @@ static inline struct fi_info *node_info(const struct node_options *opt)
 	hints->ep_attr->rx_ctx_cnt = opt->shared_rx ? FI_SHARED_CONTEXT : 0;
 	hints->domain_attr->auth_key = opt->auth_key;
 	hints->domain_attr->auth_key_size = opt->auth_key_size;
-	ok(fi_getinfo(API, "127.0.0.1", NULL, FI_SOURCE, hints, &info));
+	ok(fi_getinfo(API, opt->source ? opt->source : "127.0.0.1", NULL, FI_SOURCE, hints, &info));
 	hints->domain_attr->auth_key = NULL;
 	fi_freeinfo(hints);
 	return info;

@@ -407,6 +407,38 @@ static void test_deferred_work(void **state)
 	nodes_close(n);
 }
 
+/* What an error sets going while its endpoint is being closed ends with it. */
+static void test_deferred_work_of_the_closed(void **state)
+{
+	struct node_options opt = { 0 };
+	struct iovec iov = { tx_buf, 8 };
+	struct fi_op_msg op = { .msg = { .msg_iov = &iov, .iov_count = 1 } };
+	struct fi_deferred_work work = { .threshold = 1, .op_type = FI_OP_SEND, .op.msg = &op };
+	struct fid_cntr *cntr[4];
+	struct node n[2];
+
+	(void)state;
+	nodes_open(n, &opt);
+	op.ep = n[0].ep;
+	op.msg.addr = n[0].peer;
+	for (int i = 0; i < 4; i++)
+		ok(fi_cntr_open(n[0].domain, NULL, &cntr[i], NULL));
+	for (int i = 0; i < 3; i++) {
+		work.triggering_cntr = cntr[i];
+		work.completion_cntr = cntr[i + 1];
+		ok(fi_control(&n[0].domain->fid, FI_QUEUE_WORK, &work));
+	}
+	fails(fi_cq_read(n[0].tx_cq, NULL, 0), FI_EAGAIN);
+	close_fid(n[0].ep);
+	n[0].ep = NULL;
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(fi_cntr_read(cntr[i]), 0);
+		assert_int_equal(fi_cntr_readerr(cntr[i]), i > 0);
+		close_fid(cntr[i]);
+	}
+	nodes_close(n);
+}
+
 /* -------------------------------------------------------------------------- rules and keys */
 
 static void test_enable_rules(void **state)
@@ -441,7 +473,6 @@ static void test_enable_rules(void **state)
 	node_close(&n);
 }
 
-/* Where the application leaves the choice of a port, but the user does not. */
 /* A port that is free, and the one behind it too. */
 static unsigned free_ports(void)
 {
@@ -464,6 +495,7 @@ static unsigned free_ports(void)
 	return 0;
 }
 
+/* Where the application leaves the choice of a port, but the user does not. */
 static void test_port_range(void **state)
 {
 	unsigned first = free_ports();
@@ -525,6 +557,7 @@ int main(void)
 		cmocka_unit_test(test_alias),
 		cmocka_unit_test(test_trigger),
 		cmocka_unit_test(test_deferred_work),
+		cmocka_unit_test(test_deferred_work_of_the_closed),
 		cmocka_unit_test(test_enable_rules),
 		cmocka_unit_test(test_port_range),
 		cmocka_unit_test(test_auth_keys),
