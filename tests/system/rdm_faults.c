@@ -37,7 +37,9 @@
 #define TAG_BYSTANDER 2 /* to the server */
 #define DEADLINE_MS 20000
 
+static struct fid_fabric *fabric;
 static struct fid_domain *domain;
+static struct fid_mr *region;
 static struct fid_av *av;
 static struct fid_cq *cq;
 static struct fid_ep *ep;
@@ -86,10 +88,8 @@ static unsigned endpoint_open(const char *port)
 	struct fi_info *info = info_new(port);
 	struct fi_cq_attr cq_attr = { .format = FI_CQ_FORMAT_TAGGED, .wait_obj = FI_WAIT_UNSPEC };
 	struct fi_av_attr av_attr = { 0 };
-	struct fid_fabric *fabric;
 	struct sockaddr_in name;
 	size_t len = sizeof(name);
-	struct fid_mr *mr;
 
 	must("fi_fabric", fi_fabric(info->fabric_attr, &fabric, NULL));
 	must("fi_domain", fi_domain(fabric, info, &domain, NULL));
@@ -99,11 +99,21 @@ static unsigned endpoint_open(const char *port)
 	must("bind", fi_ep_bind(ep, &av->fid, 0));
 	must("bind", fi_ep_bind(ep, &cq->fid, FI_TRANSMIT | FI_RECV));
 	must("fi_mr_reg", fi_mr_reg(domain, memory, BIG, FI_REMOTE_READ | FI_REMOTE_WRITE, 0, KEY,
-				    0, &mr, NULL));
+				    0, &region, NULL));
 	must("fi_enable", fi_enable(ep));
 	must("fi_getname", fi_getname(&ep->fid, &name, &len));
 	fi_freeinfo(info);
 	return ntohs(name.sin_port);
+}
+
+static void endpoint_close(void)
+{
+	struct fid *all[] = {
+		&ep->fid, &region->fid, &cq->fid, &av->fid, &domain->fid, &fabric->fid
+	};
+
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		must("fi_close", fi_close(all[i]));
 }
 
 static fi_addr_t address_of(unsigned port)
@@ -419,6 +429,7 @@ static int server(void)
 	for (unsigned v = 0; v < VICTIMS; v++)
 		end_process(victims[v].pid);
 	end_process(other);
+	endpoint_close();
 	printf("ok\n");
 	return 0;
 }
