@@ -20,10 +20,10 @@ void rxq_init(struct msg_rxq *q, struct ppe_dti *owner, uint32_t max)
 	memset(q, 0, sizeof(*q));
 	q->owner = owner;
 	q->max = max;
-	for (int i = 0; i < 2; i++) {
-		list_init(&q->posted[i]);
+	for (int i = 0; i < 2; i++)
 		list_init(&q->unexpected[i]);
-	}
+	for (int i = 0; i < 3; i++)
+		list_init(&q->posted[i]);
 	list_init(&q->claimed);
 	list_init(&q->triggered);
 }
@@ -302,6 +302,20 @@ static bool bring_together(struct msg_rxq *q, struct msg_in *in, struct msg_recv
 	return full;
 }
 
+static bool serve_asking(struct msg_rxq *q, struct msg_recv *r);
+
+/* Those that ask come last: no receive behind them has been fetched. */
+static void retry_asking(struct msg_rxq *q)
+{
+	while (!list_empty(&q->posted[2])) {
+		struct msg_recv *r = list_entry(q->posted[2].next, struct msg_recv, link);
+
+		recv_unlink(q, r);
+		if (!serve_asking(q, r))
+			return;
+	}
+}
+
 void rxq_retry(struct msg_rxq *q)
 {
 	if (!q->blocked)
@@ -324,6 +338,7 @@ void rxq_retry(struct msg_rxq *q)
 				bring_together(q, in, r);
 		}
 	}
+	retry_asking(q);
 }
 
 /* ---------------------------------------------------------------- receives that are new */
@@ -388,6 +403,8 @@ static bool serve_asking(struct msg_rxq *q, struct msg_recv *r)
 	struct ppe_dti *d = in ? in->d : q->owner;
 
 	if (!rx_reserve(d)) {
+		list_add_tail(&q->posted[2], &r->link);
+		q->nposted++;
 		rxq_block(q, d);
 		return false;
 	}
@@ -396,6 +413,7 @@ static bool serve_asking(struct msg_rxq *q, struct msg_recv *r)
 		in->recv = r;
 		list_init(&r->link);
 		recv_use(q, r, in->len, &in->at, &in->room);
+		r->over = true; /* it is for this one, also if it could take more */
 		in_matched(in);
 		return true;
 	}
@@ -579,7 +597,7 @@ int rxq_cancel(struct msg_rxq *q, uint64_t user_tag)
 {
 	int n = 0;
 
-	for (int t = 0; t < 2; t++) {
+	for (int t = 0; t < 3; t++) {
 		struct list *head = &q->posted[t], *node, *next;
 
 		for (node = head->next; node != head; node = next) {
@@ -615,7 +633,7 @@ bool rxq_flush(struct msg_rxq *q, int error, bool discard)
 		list_del(&r->trigger.link);
 		trigger_cancelled(&r->trigger);
 	}
-	for (int t = 0; t < 2; t++) {
+	for (int t = 0; t < 3; t++) {
 		while (!list_empty(&q->posted[t])) {
 			struct msg_recv *r = list_entry(q->posted[t].next, struct msg_recv, link);
 

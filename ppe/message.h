@@ -199,8 +199,9 @@ struct msg_in {
 
 /* Where receives and messages meet: a DTI's own, or a shared one. */
 struct msg_rxq {
-	struct ppe_dti *owner;                /* whose receive queue feeds it */
-	struct list posted[2], unexpected[2]; /* by message; [1]: by tag */
+	struct ppe_dti *owner; /* whose receive queue feeds it */
+	/* by message; [1]: by tag; [2]: those that ask about messages, and lack an event slot */
+	struct list posted[3], unexpected[2];
 	struct list claimed;
 	struct list triggered;      /* receives that wait for a counter */
 	uint32_t nposted, nwaiting; /* receives; messages in `unexpected` */

@@ -1076,7 +1076,8 @@ static void stub_msg_reject(struct fab_msg_conn *c, const void *pdata, size_t le
 	c->answer_len = len;
 	if (len)
 		memcpy(c->answer, pdata, len);
-	c->rejected = c->dead = true;
+	c->rejected = true;
+	c->dead = true;
 	leave(c->fab);
 }
 

@@ -373,6 +373,33 @@ static void rdm_multi(void **state)
 		expect_event(0, TX, PPE_EV_SEND, i, 0);
 }
 
+/* Questions wait for an event slot like everything else. */
+static void rdm_peeks_without_slots(void **state)
+{
+	struct node_attr attr = in_line;
+	uint32_t to[2];
+
+	(void)state;
+	attr.evq_size = 2;
+	two(&in_line, &attr, to);
+	for (unsigned i = 0; i < 6; i++)
+		post_recv(1, PPE_ANY, i, in, 0, PPE_POST_PEEK, 0, 0);
+	for (unsigned i = 0; i < 6; i++)
+		expect_event(1, RX, PPE_EV_RECV, i, -ENOMSG);
+	for (unsigned i = 0; i < 4; i++)
+		post_send(0, to[0], i, out, 100, 0, 0);
+	for (unsigned i = 0; i < 4; i++)
+		expect_event(0, TX, PPE_EV_SEND, i, 0);
+	pump_for(20);
+	for (unsigned i = 0; i < 4; i++)
+		post_recv(1, PPE_ANY, i, in, 0, PPE_POST_PEEK | PPE_POST_CLAIM, 0, 0);
+	for (unsigned i = 0; i < 4; i++)
+		post_recv(1, PPE_ANY, i, in, 1000, PPE_POST_CLAIM | PPE_POST_MULTI, 0, 0);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(expect_event(1, RX, PPE_EV_RECV, i % 4, 0).len, 100);
+	node_settled(1);
+}
+
 /* ----------------------------------------------------- delivery, fence, cancel, itself */
 
 static void rdm_delivery(void **state)
@@ -461,6 +488,7 @@ int main(void)
 		cmocka_unit_test_teardown(rdm_no_receives, close_all),
 		cmocka_unit_test_teardown(rdm_boundary, close_all),
 		cmocka_unit_test_teardown(rdm_multi, close_all),
+		cmocka_unit_test_teardown(rdm_peeks_without_slots, close_all),
 		cmocka_unit_test_teardown(rdm_delivery, close_all),
 		cmocka_unit_test_teardown(rdm_fence_and_cancel, close_all),
 		cmocka_unit_test_teardown(rdm_itself, close_all),

@@ -449,26 +449,42 @@ static void bad_atomic_response(void)
 	put_body(RDMAP_ATOMIC_RESPONSE, 1, body);
 }
 
-/* Answers to what waits behind a full socket. */
+/*
+ * Answers to what waits behind a full socket: how much goes into it is seen first, then reads are laid
+ * about where it ends, so that some of them have been given to the fabric and are not sent.
+ */
 static void fill_the_socket(void)
 {
-	for (unsigned i = 0; i < 200; i++)
+	unsigned fits;
+
+	for (unsigned i = 0; i < 400; i++)
 		post_send(VICTIM, foe.number, 100, mine, 16384, 0, 0);
 	pump_for(20);
-	post_rma(VICTIM, PPE_OP_READ, foe.number, 9, buf, 100, 0, 0, 0);
-	pump_for(5);
+	fits = nodes[VICTIM].got[TX].count - nodes[VICTIM].got[TX].first;
+	foe_close();
+	pump_until(nodes[VICTIM].got[TX].count - nodes[VICTIM].got[TX].first == 400);
+	assert_in_range(fits, 5, 390);
+	foe_open(false);
+	for (unsigned i = 0; i < fits + 20; i++) {
+		if (i + 4 >= fits && i < fits + 4)
+			post_rma(VICTIM, PPE_OP_READ, foe.number, 9, buf, 100, 0, 0, 0);
+		post_send(VICTIM, foe.number, 100, mine, 16384, 0, 0);
+	}
+	pump_for(20);
 }
 
 static void bad_response_early(void)
 {
 	fill_the_socket();
-	put_tagged(RDMAP_READ_RESPONSE, true, 1, 0, 100);
+	for (uint32_t sink = 1; sink <= 8; sink++)
+		put_tagged(RDMAP_READ_RESPONSE, true, sink, 0, 100);
 }
 
 static void bad_nak_early(void)
 {
 	fill_the_socket();
-	say(ULP_READ_NAK, 0, ULP_E_KEY, 1, NULL, 0);
+	for (uint32_t sink = 1; sink <= 8; sink++)
+		say(ULP_READ_NAK, 0, ULP_E_KEY, sink, NULL, 0);
 }
 
 static const struct bad {
