@@ -374,6 +374,16 @@ static void refuse(struct ppe_dti *d, struct fab_msg_conn *conn, enum ulp_refusa
 	fabric_of(d)->reject(conn, &byte, 1);
 }
 
+/* It could not be taken, and ours may have been given up for it: what waits needs another. */
+static void not_taken(struct msg_peer *p)
+{
+	if (p->l)
+		return;
+	p->state = PEER_IDLE;
+	if (!list_empty(&p->waiting))
+		peer_want(p);
+}
+
 static void take(struct ppe_dti *d, struct msg_peer *p, struct fab_msg_conn *conn,
 		 const struct fab_msg_peer *who, bool for_sending)
 {
@@ -382,6 +392,8 @@ static void take(struct ppe_dti *d, struct msg_peer *p, struct fab_msg_conn *con
 
 	if (!l) {
 		refuse(d, conn, ULP_REFUSED);
+		if (for_sending)
+			not_taken(p);
 		return;
 	}
 	hello_fill(l, &hello);
@@ -393,9 +405,9 @@ static void take(struct ppe_dti *d, struct msg_peer *p, struct fab_msg_conn *con
 	}
 	if (!fabric_of(d)->accept(conn, &hello, NULL, 0, &message_user, l))
 		return;
-	if (for_sending)
-		p->state = PEER_IDLE;
 	link_drop(l, -ECONNABORTED, true);
+	if (for_sending)
+		not_taken(p);
 }
 
 /* False: refused, there is or will be another connection. */

@@ -572,7 +572,7 @@ static int close_all(void **state)
 
 static bool thrown_out(void)
 {
-	uint64_t end = now_ms() + 5000;
+	uint64_t end = now_ms() + (foe.deaf ? 1000 : 5000);
 
 	while (now_ms() < end) {
 		int n = heard();
@@ -596,8 +596,17 @@ static void run_bad(const struct bad *b, uint32_t segment)
 	foe.deaf = b->deaf;
 	foe_open(false);
 	b->run();
-	if (!thrown_out())
-		fail_msg("%s, segments of %u: it is still there", b->name, segment);
+	/* where a full socket ends is never quite the same: answers may have been right */
+	for (unsigned i = 0; !thrown_out(); i++) {
+		if (!b->deaf || i == 5)
+			fail_msg("%s, segments of %u: it is still there", b->name, segment);
+		foe_close();
+		pump_for(10);
+		forget_events(VICTIM);
+		assert_int_equal(ppe_av_remove(nodes[VICTIM].av, foe.number), 0);
+		foe_open(false);
+		b->run();
+	}
 	foe_close();
 	pump_for(1);
 	forget_events(VICTIM);
