@@ -371,6 +371,23 @@ enum ppe_event_type dti_event_type(const struct ppe_wr *wr)
 	}
 }
 
+static void flush_event(struct ppe_dti *d, struct ppe_evq *q, bool recv, const union ppe_slot *s,
+			int error)
+{
+	struct ppe_event ev = {
+		.user_tag = s->wr.user_tag,
+		.cookie = d->cookie,
+		.context = d->context,
+		.dti = d->handle,
+		.type = recv ? PPE_EV_RECV : dti_event_type(&s->wr),
+		.status = error,
+	};
+
+	if (d->m)
+		message_describe_flushed(recv, s, &ev);
+	evq_post(q, &ev);
+}
+
 /* Ends every request in a queue with @error. False: no event slot, go on later. */
 static bool flush_queue(struct ppe_dti *d, struct queue_view v, struct ppe_evq *q, int error)
 {
@@ -387,8 +404,7 @@ static bool flush_queue(struct ppe_dti *d, struct queue_view v, struct ppe_evq *
 				evq_stall(q, d);
 				return false;
 			}
-			dti_event(d, q, recv ? PPE_EV_RECV : dti_event_type(&s[0].wr),
-				  s[0].wr.user_tag, error, 0);
+			flush_event(d, q, recv, s, error);
 		}
 		count(d->ual, flushed, !nothing);
 		queue_release(v, n);

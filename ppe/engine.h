@@ -408,6 +408,7 @@ bool message_flush(struct ppe_dti *d, int error, bool discard);
 void message_forget(struct ppe_dti *d);
 /* Of a request that is still in its queue, and will never leave it. */
 bool message_wants_no_event(const struct ppe_dti *d, bool recv, const union ppe_slot *s);
+void message_describe_flushed(bool recv, const union ppe_slot *s, struct ppe_event *ev);
 void message_count_flushed(struct ppe_dti *d, bool recv, const union ppe_slot *s, unsigned slots);
 bool message_is_rdm(const struct ppe_dti *d);
 struct ppe_request *request_find(struct ppe_ual *ual, uint64_t id);

@@ -734,6 +734,20 @@ bool message_wants_no_event(const struct ppe_dti *d, bool recv, const union ppe_
 	return s->wr.op == PPE_WR_MESSAGE && !recv && (m->flags & PPE_POST_INJECT);
 }
 
+void message_describe_flushed(bool recv, const union ppe_slot *s, struct ppe_event *ev)
+{
+	const struct ppe_wr_msg *m = (const void *)(s->bytes + sizeof(struct ppe_wr));
+
+	if (s->wr.op != PPE_WR_MESSAGE)
+		return;
+	if (!recv)
+		ev->type = msg_event_type(m->op);
+	if (!(m->flags & PPE_POST_TAGGED))
+		return;
+	ev->flags |= PPE_EVF_TAGGED;
+	ev->tag = m->tag;
+}
+
 void message_count_flushed(struct ppe_dti *d, bool recv, const union ppe_slot *s, unsigned slots)
 {
 	struct ppe_cntr *complete = NULL;

@@ -356,6 +356,7 @@ int op_result_memory(const struct msg_op *op, struct iovec *iov);
 void op_wire_sent(struct msg_link *l, struct msg_op *op, struct wire_msg *w);
 /* As what of PPE_COUNT_ it is counted. */
 unsigned msg_counted_as(enum ppe_op op);
+enum ppe_event_type msg_event_type(enum ppe_op op);
 /* Fills a native atomic. 0, or why its memory cannot be read. */
 int op_native(const struct msg_op *op, struct fab_send *s, struct fab_atomic *a);
 void ops_free(struct ppe_ual *ual);

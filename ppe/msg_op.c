@@ -56,7 +56,7 @@ static void view_of(const struct msg_op *op, struct msg_view *v)
 
 /* --------------------------------------------------------------------------- its end */
 
-static enum ppe_event_type event_type(const struct msg_op *op)
+enum ppe_event_type msg_event_type(enum ppe_op op)
 {
 	static const uint8_t types[] = {
 		[PPE_OP_SEND] = PPE_EV_SEND,   [PPE_OP_WRITE] = PPE_EV_WRITE,
@@ -64,7 +64,7 @@ static enum ppe_event_type event_type(const struct msg_op *op)
 		[PPE_OP_FETCH] = PPE_EV_FETCH, [PPE_OP_COMPARE] = PPE_EV_FETCH,
 	};
 
-	return op->op < sizeof(types) && types[op->op] ? types[op->op] : PPE_EV_SEND;
+	return op < sizeof(types) && types[op] ? types[op] : PPE_EV_SEND;
 }
 
 unsigned msg_counted_as(enum ppe_op op)
@@ -86,7 +86,7 @@ static void op_event(const struct msg_op *op)
 {
 	struct ppe_dti *d = op->d;
 	struct ppe_event ev = {
-		.type = event_type(op),
+		.type = msg_event_type(op->op),
 		.user_tag = op->s[0].wr.user_tag,
 		.cookie = d->cookie,
 		.dti = d->handle,

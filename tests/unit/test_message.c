@@ -390,6 +390,34 @@ static void message_flushed_without_events(void **state)
 	assert_int_equal(ppe_cntr_destroy(received), 0);
 }
 
+/* What never left its queue is still told for what it is. */
+static void message_flushed_by_kind(void **state)
+{
+	struct ppe_rma there = { .key = 1 };
+	struct ppe_msg recv = { .op = PPE_OP_RECV, .flags = PPE_POST_TAGGED, .user_tag = 1 };
+	struct ppe_msg write = { .op = PPE_OP_WRITE, .nrma = 1, .rma = &there, .user_tag = 2 };
+	struct ppe_msg send = { .op = PPE_OP_SEND, .flags = PPE_POST_TAGGED, .user_tag = 3 };
+	static const enum ppe_event_type type[] = { PPE_EV_WRITE, PPE_EV_SEND, PPE_EV_RECV };
+	static const uint64_t tag[] = { 2, 3, 1 };
+	struct ppe_dti *idle = dti_new(&b, b.q, PPE_MESSAGE, 0);
+	struct ppe_event ev;
+
+	(void)state;
+	assert_int_equal(ppe_post_message(idle, &recv), 0);
+	assert_int_equal(ppe_post_message(idle, &write), 0);
+	assert_int_equal(ppe_post_message(idle, &send), 0);
+	ppe_dti_destroy(idle, false);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(ppe_evq_read(b.q, &ev, 1), 1);
+		assert_int_equal(ev.type, type[i]);
+		assert_int_equal(ev.user_tag, tag[i]);
+		assert_int_equal(ev.status, -ECANCELED);
+		assert_int_equal(ev.flags, i ? PPE_EVF_TAGGED : 0);
+	}
+	expect_none(b.q);
+	assert_int_equal(b.q->reserved, 0);
+}
+
 /* ------------------------------------------------------------------------ requests */
 
 static struct fab_msg_listener *listen_on(struct ppe_dti **l)
@@ -627,6 +655,7 @@ int main(void)
 		TEST(message_destroyed_in_the_middle),
 		TEST(message_cancel_spares_what_has_begun),
 		TEST(message_flushed_without_events),
+		TEST(message_flushed_by_kind),
 		TEST(message_request_is_accepted),
 		TEST(message_request_is_rejected),
 		TEST(message_request_is_withdrawn),
