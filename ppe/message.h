@@ -6,7 +6,11 @@
  *	peer.c		who the peers are, and how connections to them come about and end
  *	link.c		one connection: what goes out next, what is acknowledged, whether it lives
  *	msg_op.c	operations on their way out: sends, writes, reads, atomics
- *	msg_rx.c	what comes in: messages, tagged data, requests of the peer
+ *	msg_rx.c	what comes in, sorted: headers, and where payload goes
+ *	msg_in.c	messages of the application, on their way to a receive
+ *	msg_tagged.c	writes of the peer
+ *	msg_atomic.c	atomics, carried out for the peer; and results of ours
+ *	msg_request.c	peers that ask a listening DTI for a connection
  *	match.c		receives and messages find each other
  *	pull.c		reading what a peer has: reads of the application, and announced messages
  *
@@ -168,7 +172,7 @@ struct msg_recv {
 	uint32_t peer, length;
 	uint32_t used;  /* for many messages: so far */
 	uint16_t flags; /* PPE_POST_ */
-	uint16_t busy;  /* messages under way into it */
+	uint32_t busy;  /* messages under way into it */
 	bool silent, over;
 	uint8_t nsge;
 	struct ppe_cntr *complete;
@@ -411,28 +415,58 @@ void resps_drop(struct msg_link *l);
 void resps_forget(struct msg_link *l, const struct msg_op *op);
 
 /* msg_rx.c */
+/* The upper-layer header of a message, taken apart. */
+struct msg_header {
+	uint8_t op, flags, code;
+	uint32_t len; /* of the message; or id */
+	uint64_t tag, data;
+	uint32_t stag;
+};
 int rx_whole(struct msg_link *l, const uint8_t *p, uint32_t len);
 int rx_place(struct msg_link *l, struct fab_place *piece, struct iovec *iov);
 int rx_done(struct msg_link *l, const struct fab_place *piece);
-int rx_tagged(struct msg_link *l, const struct fab_tagged *t, struct iovec *iov);
-int rx_tagged_done(struct msg_link *l, const struct fab_tagged *t);
-int rx_atomic(struct msg_link *l, const struct fab_atomic_req *r);
-int rx_atomic_resp(struct msg_link *l, uint32_t id, uint64_t value);
-int rx_immediate(struct msg_link *l, uint64_t value);
 /* The link is dead: what was under way on it. */
 void rx_abandon(struct msg_link *l, int error);
-/* Data of writes that waited for an event slot. False: some still wait. */
-bool rx_tell_immediates(struct ppe_dti *d);
-void rx_forget_immediates(struct ppe_dti *d);
+
+/* msg_in.c: negative results are violations, or -ENOMEM */
+struct msg_in *in_new(struct msg_link *l, const struct msg_header *h, uint32_t room);
+void in_free(struct msg_in *in);
+/* Whether the peer has the credit for so much, which is then spent. */
+int in_admit(struct msg_link *l, uint32_t len);
+/* An eager message, all of it at @p; one that begins, and is l->cur from then on; the end of that. */
+int in_whole(struct msg_link *l, const struct msg_header *h, const uint8_t *p);
+int in_begin(struct msg_link *l, const struct msg_header *h);
+void in_end(struct msg_link *l);
+int in_announced(struct msg_link *l, const struct msg_header *h);
 /* A message and its receive have been brought together, late: it goes on from here. */
 void in_matched(struct msg_in *in);
 /* All of it has come, or it failed: ends the receive and frees it. */
 void in_finish(struct msg_in *in);
-void in_free(struct msg_in *in);
 /* Nobody will want it. */
 void in_drop(struct msg_in *in);
 /* Where the payload of a matched message goes from @offset on. */
 int in_memory(const struct msg_in *in, uint32_t offset, uint32_t len, struct iovec *iov);
+/* Copies as much as fits; how much that is. */
+size_t iov_scatter(const struct iovec *iov, int n, const uint8_t *p, size_t len);
+
+/* msg_tagged.c */
+int rx_tagged(struct msg_link *l, const struct fab_tagged *t, struct iovec *iov);
+int rx_tagged_done(struct msg_link *l, const struct fab_tagged *t);
+int rx_immediate(struct msg_link *l, uint64_t value);
+/* Data of writes that waited for an event slot. False: some still wait. */
+bool rx_tell_immediates(struct ppe_dti *d);
+void rx_forget_immediates(struct ppe_dti *d);
+
+/* msg_atomic.c */
+int rx_atomic(struct msg_link *l, const struct fab_atomic_req *r);
+int rx_atomic_resp(struct msg_link *l, uint32_t id, uint64_t value);
+/* ULP_ATOMIC and ULP_RESULT, @p: what follows the header. */
+int rx_atomic_message(struct msg_link *l, const struct msg_header *h, const uint8_t *p,
+		      uint32_t len);
+int rx_result(struct msg_link *l, uint32_t id, int status, const uint8_t *p, uint32_t len);
+
+/* msg_request.c */
+void requests_tell(struct ppe_dti *d);
 
 /* match.c */
 void rxq_init(struct msg_rxq *q, struct ppe_dti *owner, uint32_t max);
