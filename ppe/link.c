@@ -197,6 +197,22 @@ void link_closed(struct msg_link *l, int err)
 	link_fail(l, err ? err : -ECONNRESET);
 }
 
+void links_fail_doomed(struct ppe_dti *d)
+{
+	struct list *node, *next;
+
+	if (!d->m->doomed)
+		return;
+	d->m->doomed = false;
+	for (node = d->m->links.next; node != &d->m->links; node = next) {
+		struct msg_link *l = list_entry(node, struct msg_link, of_dti);
+
+		next = node->next;
+		if (l->doomed)
+			link_fail(l, -ENOMEM);
+	}
+}
+
 void links_reap(struct ppe_ual *ual)
 {
 	struct list *node;
@@ -237,8 +253,9 @@ void link_say(struct msg_link *l, enum ulp_op op, uint8_t code, uint32_t id)
 {
 	struct msg_ctl *c = link_ctl(l, sizeof(struct ulp_hdr));
 
-	if (!c) {
-		link_fail(l, -ENOMEM);
+	if (!c) { /* who says it is in the middle of something: the link fails in the next turn */
+		l->doomed = l->d->m->doomed = true;
+		dti_activate(l->d);
 		return;
 	}
 	*(struct ulp_hdr *)(void *)c->bytes =

@@ -702,6 +702,7 @@ void message_run(struct ppe_dti *d)
 	}
 	if (d->state != DTI_CONNECTED && d->state != DTI_LISTENING)
 		return;
+	links_fail_doomed(d);
 	ops_tell(d);
 	run_receives(d);
 	if (d->state == DTI_CONNECTED)

@@ -230,6 +230,7 @@ struct msg_link {
 	bool rx_seen, pinged;
 	bool proven; /* the peer has shown that it has our key */
 	bool ack_due, stalled;
+	bool doomed;                  /* there was no memory for what it had to say */
 	uint8_t nonce[FAB_NONCE];     /* ours */
 	uint8_t key_proof[FAB_PROOF]; /* what the peer has to say to prove its key */
 	uint16_t ord, ird;
@@ -305,7 +306,7 @@ struct msg_dti {
 	uint32_t tx_max, nops;
 	bool no_tx_events, no_rx_events;
 	bool sq_waits; /* for an operation to end */
-	bool closing;
+	bool closing, doomed;
 	struct msg_peer *peer; /* the one of a connected DTI */
 	unsigned users;        /* of a shared receive queue */
 	struct ppe_cntr *counts[PPE_COUNTED];
@@ -392,6 +393,7 @@ int link_announce_done(struct msg_link *l, uint32_t id, int status);
 /* We owe the peer an acknowledgement, or credit. */
 void link_owe(struct msg_link *l, uint32_t credit);
 bool link_is_busy(const struct msg_link *l);
+void links_fail_doomed(struct ppe_dti *d);
 void links_reap(struct ppe_ual *ual);
 void link_watch(struct ppe_dti *d);
 void link_counted(struct msg_link *l);

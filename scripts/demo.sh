@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #
 # Shows eta at work on this machine: installs what is missing, builds, runs libfabric's fi_pingpong
-# over the provider, serves and fetches a page with the web server, moves data with eta-ttcp.
+# over the provider, compares message rates with tcp's, serves and fetches a page with the web server,
+# moves data with eta-ttcp.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/common.sh
@@ -45,6 +46,7 @@ build() {
 	cmake --preset release >"$folder/log" ||
 		{ cat "$folder/log"; die "configuring failed"; }
 	cmake --build --preset release -j "$(nproc)" --target eta-fi eta-webserver eta-ttcp \
+		eta-bench \
 		>"$folder/log" 2>&1 ||
 		{ cat "$folder/log"; die "building failed"; }
 	ls build/lib/libeta-fi.so build/lib/libdusi.so build/bin/eta-*
@@ -52,13 +54,20 @@ build() {
 
 pingpong() {
 	local port
-	local command=(env "FI_PROVIDER_PATH=$PWD/build/lib" fi_pingpong -p eta -e msg -S all -c)
-	say "libfabric's fi_pingpong over the provider eta, content checked"
+	local command=(env "FI_PROVIDER_PATH=$PWD/build/lib" fi_pingpong -p eta -e "$1" -S all -c)
+	say "libfabric's fi_pingpong over the provider eta, $2 endpoints, content checked"
 	port=$(free_port)
 	start_background "$folder/pingpong" "${command[@]}" -B "$port"
 	wait_until 10 is_listening "$port" || { cat "$folder/pingpong"; die "fi_pingpong: no server"; }
 	timeout 60 "${command[@]}" -P "$port" 127.0.0.1 || { cat "$folder/pingpong"; die "fi_pingpong"; }
 	wait "$!" || { cat "$folder/pingpong"; die "fi_pingpong: the server failed"; }
+}
+
+# Few rounds: a look, not a measurement. Its verdict is no reason to stop.
+rate() {
+	say "64-byte tagged messages, eta beside libfabric's tcp"
+	build/bin/eta-bench rdm-rate --pairs 5 --outstanding 64 || [[ $? -eq 1 ]] ||
+		die "eta-bench could not run"
 }
 
 webserver() {
@@ -95,8 +104,9 @@ by_hand() {
   export FI_PROVIDER_PATH=$PWD/build/lib
   fi_info -p eta                          what the provider offers
   fi_info -g eta                          its parameters
-  fi_pingpong -p eta -e msg               a server; and elsewhere
-  fi_pingpong -p eta -e msg 127.0.0.1     its client
+  fi_pingpong -p eta -e rdm               a server; and elsewhere
+  fi_pingpong -p eta -e rdm 127.0.0.1     its client
+  build/bin/eta-bench --help              measurements beside tcp
 
   build/bin/eta-webserver --listen 127.0.0.1:8080 docs
   curl http://127.0.0.1:8080/architecture.md
@@ -111,7 +121,9 @@ TEXT
 
 [[ -z $install ]] || scripts/install-deps.sh --build --demo
 build
-pingpong
+pingpong msg connected
+pingpong rdm datagram
+rate
 webserver
 ttcp
 by_hand
