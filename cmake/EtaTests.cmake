@@ -22,7 +22,7 @@ set(ETA_TEST_ENVIRONMENT
 	ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:abort_on_error=1
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 	LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0
-	TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+	TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1:second_deadlock_stack=1
 )
 
 # eta_test(<name> COMMAND <command> [<argument>...]

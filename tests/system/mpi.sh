@@ -33,6 +33,9 @@ if [[ $provider == none ]]; then
 else
 	transport=(--mca pml cm --mca mtl ofi --mca mtl_ofi_provider_include "${provider%%;*}"
 		--mca btl self --mca osc pt2pt --mca opal_common_ofi_verbose 1)
+	# Open MPI's hook on released memory calls locks from a thread that has all but ended,
+	# which ThreadSanitizer's do not survive.
+	[[ ${ETA_SANITIZE-} != thread ]] || transport+=(--mca memory ^patcher)
 fi
 
 # Ranks give the processor away when they have nothing to do: there are more of them than
