@@ -162,8 +162,9 @@ enum fab_option { FAB_OPT_NODELAY, FAB_OPT_KEEPALIVE, FAB_OPT_SNDBUF, FAB_OPT_RC
 /* Bounds of one turn, so that no connection starves another and no poll takes for ever. */
 #define FAB_TURN_COMPLETIONS 64
 #define FAB_TURN_BYTES (256 * 1024)
-#define FAB_IO_BYTES (128 * 1024) /* of one read or write */
-#define FAB_IOV_MAX 256           /* entries of one write */
+#define FAB_IO_BYTES (128 * 1024)    /* of one read */
+#define FAB_WRITE_BYTES (512 * 1024) /* of one write: the kernel takes what there is room for */
+#define FAB_IOV_MAX 256              /* entries of one write */
 
 struct fab_stream_ops {
 	const char *name;

@@ -120,7 +120,7 @@ static bool tx_once(struct fab_conn *c, struct iovec *iov, size_t *sent)
 	int cnt;
 
 	c->src.flags &= ~SRC_TX_WANT;
-	cnt = c->ops->tx_next(c->user, iov, FAB_IOV_MAX, FAB_IO_BYTES);
+	cnt = c->ops->tx_next(c->user, iov, FAB_IOV_MAX, FAB_WRITE_BYTES);
 	if (src_dead(&c->src) || cnt <= 0)
 		return false;
 	room = iov_bytes(iov, cnt);
@@ -139,7 +139,7 @@ static bool tx_once(struct fab_conn *c, struct iovec *iov, size_t *sent)
 		return true;
 	}
 	/* The list may have been cut by a bound: ask again at the next flush. */
-	if (room >= FAB_IO_BYTES / 4 || cnt >= FAB_IOV_MAX / 4)
+	if (room >= FAB_WRITE_BYTES / 4 || cnt >= FAB_IOV_MAX / 4)
 		conn_dirty(c);
 	return false;
 }

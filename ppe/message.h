@@ -37,7 +37,7 @@ struct msg_peer;
 	(2 * PPE_ATOMIC_SGE) /* of an operation's memory: what it is about, or compares */
 
 #define MSG_WINDOW (384u * 1024) /* of unasked bytes, ULP_RESERVE included, that a peer may send */
-#define MSG_EAGER_MAX (16u * 1024) /* what is longer is announced */
+#define MSG_EAGER_MAX (64u * 1024) /* what is longer is announced */
 #define MSG_ANNOUNCES 65536u       /* that a peer may have made at a time */
 #define MSG_OPS_MAX 65536u         /* of a DTI, begun and not ended, if it is not told otherwise */
 #define MSG_WINDOW_MAX (1u << 30)  /* that is believed of a peer */
