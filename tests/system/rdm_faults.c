@@ -170,7 +170,7 @@ static int bystander(const char *port)
 			n = fi_read(ep, local, i % 8 == 3 ? 100 : 100000, NULL, server, 0, KEY,
 				    NULL);
 		else
-			n = fi_tsend(ep, local, i % 4 == 2 ? 50000 : 60, NULL, server,
+			n = fi_tsend(ep, local, i % 4 == 2 ? 100000 : 60, NULL, server,
 				     TAG_BYSTANDER, NULL);
 		must("the bystander's post", n);
 		do
@@ -197,7 +197,7 @@ struct op {
 };
 
 static struct op ops[VICTIMS][OPS], receives[RECEIVES], hello;
-static uint8_t inbox[RECEIVES][65536];
+static uint8_t inbox[RECEIVES][131072];
 static unsigned outstanding, failed, from_bystander;
 
 static pid_t start(const char *role, unsigned port)
@@ -288,7 +288,7 @@ static ssize_t post_one(fi_addr_t to, unsigned i, void *context)
 	case 6:
 		return fi_send(ep, local, 1000, NULL, to, context);
 	default:
-		iov.iov_len = 50000;
+		iov.iov_len = 100000;
 		return fi_sendmsg(ep, &msg, FI_DELIVERY_COMPLETE);
 	}
 }

@@ -27,7 +27,7 @@
 #define KEY 7     /* of the region that peers may use */
 #define NO_KEY 99 /* of none */
 #define SMALL 64
-#define LARGE 20000 /* more than goes unasked */
+#define LARGE 70000 /* more than goes unasked */
 #define DATA 0x0123456789abcdefull
 
 /* One end: a fabric, so an engine, of its own. */

@@ -47,7 +47,7 @@ static void peers_dial_at_once(void **state)
 	node_open(0, &adaptive);
 	node_open(1, &in_line);
 	for (unsigned round = 0; round < rounds; round++) {
-		uint32_t len[2] = { round % 3 * 20000, round % 5 * 9000 };
+		uint32_t len[2] = { round % 3 * 40000, round % 5 * 9000 };
 
 		to[0] = node_meet(0, 1);
 		to[1] = node_meet(1, 0);
