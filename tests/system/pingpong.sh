@@ -7,6 +7,8 @@
 #   pingpong.sh veth       between two network namespaces, IPv4 and IPv6
 #   pingpong.sh other      over loopback with the libfabric under $ETA_LIBFABRIC2_PREFIX, and with
 #                          one end of each
+#
+# Behind that msg, connected endpoints, which is the default; or rdm, datagram endpoints.
 . "$(dirname "$0")/lib.sh"
 
 # Whole command lines, so that each end may have its own namespace and its own libfabric; used by
@@ -31,7 +33,7 @@ end_listens() {
 pingpong() {
 	local name=$1 address=$6 log=$test_dir/$1 port server sizes
 	local -n server_end=$2 server_program=$3 client_end=$4 client_program=$5
-	local arguments=(-p eta -e msg -S all -c)
+	local arguments=(-p eta -e "$kind" -S all -c)
 
 	[[ $address != *:* ]] || arguments+=(-6)
 	port=$(free_port)
@@ -97,6 +99,8 @@ veth() {
 	pingpong veth-6 left_end host right_end host 2001:db8::1 2001:db8::2
 }
 
+kind=${2-msg}
+[[ $kind == msg || $kind == rdm ]] || fail "msg or rdm, not '$kind'"
 case ${1-loopback} in
 loopback | veth | other) "${1-loopback}" ;;
 *) fail "loopback, veth or other, not '$1'" ;;
