@@ -323,19 +323,13 @@ static int describe_payload(struct msg_op *op, const struct wire_msg *w, struct 
 	return n;
 }
 
-static int describe_write(struct msg_op *op, const struct wire_msg *w, struct fab_send *s)
+static void describe_write(const struct msg_op *op, const struct wire_msg *w, struct fab_send *s)
 {
 	struct msg_view v;
-	uint32_t offset = w->offset;
-	unsigned i = 0;
 
 	msg_view(op->s, op->s[0].wr.nslots, &v);
-	while (i + 1 < v.nrma && offset >= v.rma[i].len)
-		offset -= v.rma[i++].len;
 	s->op = FAB_WRITE;
-	s->stag = v.rma[i].key;
-	s->to = v.rma[i].addr + offset;
-	return 0;
+	msg_rma_at(&v, w->offset, &s->to, &s->stag);
 }
 
 static int describe_op(struct wire_msg *w, struct wire_send *out)

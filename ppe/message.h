@@ -135,7 +135,6 @@ struct msg_op {
 	uint16_t flags;  /* PPE_POST_ */
 	int32_t status;
 	uint32_t length, offset; /* bytes in all; put into `out` so far */
-	uint32_t event_len;      /* of a failure */
 	uint32_t id;
 	uint32_t seq_first, seq_last; /* numbers of its counted messages */
 	uint8_t hdr_len;
@@ -162,6 +161,8 @@ struct msg_view {
 };
 /* 0, or -EBADMSG. */
 int msg_view(const union ppe_slot *s, unsigned slots, struct msg_view *v);
+/* The peer's memory at @offset of its list; returns how much is left of that entry. */
+uint32_t msg_rma_at(const struct msg_view *v, uint32_t offset, uint64_t *addr, uint32_t *key);
 
 /* ------------------------------------------------------------------------- coming in */
 

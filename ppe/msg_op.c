@@ -90,7 +90,7 @@ static void op_event(const struct msg_op *op)
 		.user_tag = op->s[0].wr.user_tag,
 		.cookie = d->cookie,
 		.dti = d->handle,
-		.len = op->status ? op->event_len : op->length,
+		.len = op->status ? 0 : op->length,
 		.status = op->status,
 		.flags = op->flags & PPE_POST_TAGGED ? PPE_EVF_TAGGED : 0,
 	};
@@ -503,8 +503,7 @@ static struct wire_msg *next_send(struct msg_link *l, struct msg_op *op, const s
 	return w;
 }
 
-/* Which entry of the peer's list @offset lies in, and how much of that is left. */
-static uint32_t rma_at(const struct msg_view *v, uint32_t offset, uint64_t *addr, uint32_t *key)
+uint32_t msg_rma_at(const struct msg_view *v, uint32_t offset, uint64_t *addr, uint32_t *key)
 {
 	unsigned i = 0;
 
@@ -534,7 +533,7 @@ static struct wire_msg *next_write(struct msg_link *l, struct msg_op *op, const 
 		op->sending = false;
 		return wire_of(op, &op->immediate, WIRE_IMMEDIATE, 0);
 	}
-	left = rma_at(v, op->offset, &addr, &key);
+	left = msg_rma_at(v, op->offset, &addr, &key);
 	if (left > ULP_CHUNK)
 		left = ULP_CHUNK;
 	if (l->ulp)

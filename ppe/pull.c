@@ -58,24 +58,20 @@ static void source_of(const struct pull *p, struct msg_read *r)
 {
 	struct msg_view v;
 	const struct msg_op *op;
-	uint32_t offset = p->next;
-	unsigned i = 0;
+	uint32_t left;
 
 	if (!p->is_op) {
 		const struct msg_in *in = list_entry(p, struct msg_in, pull);
 
 		r->stag = in->stag;
-		r->to = ULP_SOURCE_TO + offset;
+		r->to = ULP_SOURCE_TO + p->next;
 		return;
 	}
 	op = list_entry(p, struct msg_op, pull);
 	msg_view(op->s, op->s[0].wr.nslots, &v);
-	while (i + 1 < v.nrma && offset >= v.rma[i].len)
-		offset -= v.rma[i++].len;
-	r->stag = v.rma[i].key;
-	r->to = v.rma[i].addr + offset;
-	if (r->len > v.rma[i].len - offset)
-		r->len = v.rma[i].len - offset;
+	left = msg_rma_at(&v, p->next, &r->to, &r->stag);
+	if (r->len > left)
+		r->len = left;
 }
 
 static struct msg_read *read_new(struct msg_link *l, struct pull *p)
