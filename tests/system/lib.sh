@@ -30,6 +30,10 @@ end_test() {
 }
 trap end_test EXIT
 
+# A command that fails where nothing looks at it ends the test (set -e): say which.
+set -E
+trap 'printf "FAILED: %s:%s: %s\n" "${BASH_SOURCE[0]##*/}" "$LINENO" "$BASH_COMMAND" >&2' ERR
+
 # skip REASON: ends the test as "not run".
 skip() {
 	printf 'skipped: %s\n' "$*"
