@@ -352,11 +352,12 @@ static void test_full_queue(void **state)
 
 	(void)state;
 	assert_true(p->client.ep->ops->tx_size_left(p->client.ep) >= 16);
-	while (!fi_recv(p->client.ep, rx_buf, 8, NULL, 0, NULL))
-		posted++;
-	/* some have left the queue for the engine's own list, which is bounded too */
-	assert_in_range(posted, 16, 65536 + 16);
-	assert_int_equal(p->client.ep->ops->rx_size_left(p->client.ep), 0);
+	/* some leave the queue for the engine's own list, at any time, which is bounded too */
+	do {
+		while (!fi_recv(p->client.ep, rx_buf, 8, NULL, 0, NULL))
+			posted++;
+		assert_in_range(posted, 16, 65536 + 16);
+	} while (p->client.ep->ops->rx_size_left(p->client.ep));
 	/* a message that no receive waits for keeps the sends behind it from completing, sooner
 	 * or later */
 	for (posted = 0; posted < 5000;) {
