@@ -55,6 +55,9 @@ typedef struct {
 typedef struct {
 	uint64_t id;
 } dusi_sock_t;
+typedef struct {
+	uint64_t id;
+} dusi_file_t;
 /* A registered region: its number and its random protection tag. Unforgeable only by luck. */
 typedef struct {
 	uint32_t region;
@@ -65,10 +68,14 @@ typedef struct {
 
 #define DUSI_POOL_CLASSES 4
 
+/* [extension] A promise: one thread makes every call. Lets io_uring work without locks. */
+#define DUSI_SINGLE_THREAD 0x01
+
 /* Zeroed members mean the default. */
 struct dusi_ual_attr {
 	/* "adaptive" (default), "inline", "dedicated" or "dedicated:CPU"; NULL: $ETA_PPE */
 	const char *placement;
+	unsigned flags;       /* DUSI_SINGLE_THREAD */
 	uint32_t max_sockets; /* the doorbell queue's size; default 65,536 */
 	/* Anonymous buffers: sizes ascending, and how many of each; default 256 of 2 KiB and 64 of
 	 * 16 KiB. They take data that arrives before a receive is posted; when they are used up,
@@ -96,7 +103,8 @@ int Dusi_Close_Ual(dusi_ual_t ual);
 int Dusi_Register_Memory(dusi_ual_t ual, void *addr, size_t len, unsigned access, dusi_mem_t *mem);
 /*
  * No operation touches the region once this has returned; operations that name it end with
- * -EKEYREVOKED. -ENOKEY, -EKEYREVOKED: not registered (any more); -EKEYREJECTED: wrong tag.
+ * -EKEYREVOKED. -ENOKEY, -EKEYREVOKED: not registered (any more); -EKEYREJECTED: wrong tag;
+ * -EBUSY: a file operation is using it: it stays.
  */
 int Dusi_Deregister_Memory(dusi_ual_t ual, dusi_mem_t mem);
 
@@ -107,7 +115,13 @@ enum dusi_event_type {
 	DUSI_EV_ACCEPT,      /* on the listener's RX event queue; sock is the child */
 	DUSI_EV_RECV,        /* on the RX event queue; len 0 with status 0: end of stream */
 	DUSI_EV_SEND,        /* on the TX event queue; whole, or an error */
-	DUSI_EV_SHUTDOWN     /* on the TX event queue */
+	DUSI_EV_SHUTDOWN,    /* on the TX event queue */
+	/* of files, on the file's event queue */
+	DUSI_EV_OPEN,
+	DUSI_EV_READ,  /* len 0 with status 0: at or behind the end of the file */
+	DUSI_EV_WRITE, /* whole, or an error */
+	DUSI_EV_STAT,
+	DUSI_EV_SYNC
 };
 
 struct dusi_event {
@@ -115,13 +129,14 @@ struct dusi_event {
 	int status;       /* 0, or a negative errno value */
 	uint64_t tag;     /* the user tag given with the operation */
 	dusi_sock_t sock; /* the socket that the operation was posted to; ACCEPT: the child */
-	uint64_t context; /* of that socket (struct dusi_socket_attr) */
-	size_t len;       /* bytes sent or received, those before an error included */
+	dusi_file_t file; /* the file, of a file's events; sock.id is then 0 */
+	uint64_t context; /* of that socket (struct dusi_socket_attr) or file */
+	size_t len;       /* bytes moved, those before an error included */
 };
 
 /* @size events (rounded up to a power of two); 0: 256. -EINVAL: over 1,048,576; -ENOSPC. */
 int Dusi_Create_EvQ(dusi_ual_t ual, uint32_t size, dusi_evq_t *evq);
-/* -EBUSY: a socket is bound to it, or a thread waits on it. */
+/* -EBUSY: a socket or a file is bound to it, or a thread waits on it. */
 int Dusi_Destroy_EvQ(dusi_evq_t evq);
 
 /*
@@ -234,6 +249,71 @@ int Dusi_Shutdown(dusi_sock_t sock, int how, uint64_t tag);
  */
 int Dusi_Cancel(dusi_sock_t sock, uint64_t tag);
 
+/* ------------------------------------------------------------------------ files */
+
+/*
+ * [extension] Files, with the same events in the same queues (section IV-B). Operations on one
+ * file may end in any order. They are carried out by io_uring where the kernel has it and the
+ * placement allows it, else by a small pool of threads; Dusi_Query_Ual says which, and why. At most
+ * DUSI_FILE_OPS_MAX are under way in a UAL, and each has a slot in its event queue: -EAGAIN, at once,
+ * means that one of these is used up; take events first.
+ */
+#define DUSI_FILE_OPS_MAX 4096
+
+struct dusi_file_attr {
+	dusi_evq_t evq;
+	uint64_t context; /* comes back in events */
+};
+
+/* How to open a file: as openat2(2). */
+struct dusi_open {
+	int dirfd; /* or AT_FDCWD; it must stay open until the event */
+	const char *path;
+	uint64_t flags; /* O_RDONLY, O_CREAT, ...; O_CLOEXEC is added */
+	uint64_t mode;
+	uint64_t resolve; /* RESOLVE_BENEATH, ... */
+};
+
+/*
+ * A file that is being opened. Event: DUSI_EV_OPEN; -ENOENT, -EACCES, -EMFILE, ... of openat2(2),
+ * -ENOSYS where the kernel lacks it. The handle is valid, and to be closed, in any case; other
+ * operations on it before the event end with -EBADF.
+ * At once: -ENAMETOOLONG: over 4,095 bytes; -EAGAIN; -ENOSPC: 65,536 files.
+ */
+int Dusi_Open_File(dusi_ual_t ual, const struct dusi_file_attr *attr, const struct dusi_open *how,
+		   uint64_t tag, dusi_file_t *file);
+/* The same for a descriptor that is open: it is the UAL's from here on. -EBADF; -ENOSPC. */
+int Dusi_Adopt_File(dusi_ual_t ual, const struct dusi_file_attr *attr, int fd, dusi_file_t *file);
+/*
+ * The handle is gone at once, the descriptor when the last operation that uses it has ended: those
+ * still under way have their events as if it had stayed open.
+ */
+int Dusi_Close_File(dusi_file_t file);
+
+/*
+ * From, or to, @offset; a read may end short, a write does not. Events: DUSI_EV_READ, DUSI_EV_WRITE:
+ * errors of preadv(2) and pwritev(2) (-ENOSPC: the disk is full; len: what was written before), and of
+ * the memory as for Dusi_Send. A region in use here cannot be deregistered: -EBUSY.
+ */
+int Dusi_Read_File(dusi_file_t file, const struct dusi_buf *bufs, int n, uint64_t offset,
+		   uint64_t tag);
+int Dusi_Write_File(dusi_file_t file, const struct dusi_buf *bufs, int n, uint64_t offset,
+		    uint64_t tag);
+/* Event: DUSI_EV_STAT. @st belongs to the engine until then. */
+struct statx;
+int Dusi_Stat_File(dusi_file_t file, struct statx *st, uint64_t tag);
+/* What has been written is on the disk. Event: DUSI_EV_SYNC. */
+int Dusi_Sync_File(dusi_file_t file, uint64_t tag);
+
+/*
+ * Sends @len bytes of @file from @offset, which never pass through the program's memory, behind what
+ * was posted to @sock before. Event: DUSI_EV_SEND, on the socket's TX event queue, as for Dusi_Send;
+ * -ENODATA: the file is shorter than that (len: what was sent of it), -EIO. A send posted directly
+ * before goes out in the same segment. The file may be closed at once.
+ * At once: as for Dusi_Send; -EBADF: @file is not open; -EXDEV; -EMSGSIZE.
+ */
+int Dusi_Send_File(dusi_sock_t sock, dusi_file_t file, uint64_t offset, size_t len, uint64_t tag);
+
 enum dusi_socket_option {
 	DUSI_SO_NODELAY = 1,     /* int, default 1 */
 	DUSI_SO_KEEPALIVE,       /* int, default 0 */
@@ -242,7 +322,10 @@ enum dusi_socket_option {
 	DUSI_SO_CONNECT_TIMEOUT, /* int64_t, microseconds; 0 (default): the kernel's */
 	DUSI_SO_ACCEPT_TIMEOUT,  /* int64_t, of the accepts posted to this listener; 0: none */
 	DUSI_SO_LOCAL_ADDRESS,   /* struct sockaddr_storage; get only */
-	DUSI_SO_PEER_ADDRESS     /* struct sockaddr_storage; get only */
+	DUSI_SO_PEER_ADDRESS,    /* struct sockaddr_storage; get only */
+	DUSI_SO_REUSEPORT,       /* int, default 0; before Dusi_Listen: other sockets may too */
+	DUSI_SO_DEFER_ACCEPT     /* int, seconds, default 0; before Dusi_Listen: accept a connection
+				  * when its first data are there, or after about so long */
 };
 
 /* -ENOPROTOOPT: no such option, or not to be set; -EINVAL: @len is not its size, or the value;
@@ -252,7 +335,15 @@ int Dusi_Set_Socket_Ops(dusi_sock_t sock, enum dusi_socket_option option, const 
 			size_t len);
 int Dusi_Get_Socket_Ops(dusi_sock_t sock, enum dusi_socket_option option, void *value, size_t *len);
 
-/* --------------------------------------------------------------------- counters */
+/* ------------------------------------------------------------------ information */
+
+/* [extension] What a UAL runs on, and why, in words; valid while it is open. */
+struct dusi_ual_info {
+	const char *placement;
+	const char *fabric, *fabric_why; /* "tcp" or "uring" */
+	const char *files, *files_why;   /* "io_uring" or "threads"; NULL before the first use */
+};
+int Dusi_Query_Ual(dusi_ual_t ual, struct dusi_ual_info *info);
 
 /*
  * [extension] The @i-th counter of the engine (operations, bytes, system calls, copies, wake-ups,

@@ -12,13 +12,15 @@ enum option_class { OPTION_NONE, OPTION_KERNEL, OPTION_TIMEOUT, OPTION_ADDRESS }
 
 static const struct option {
 	enum option_class class;
-	enum fab_option fab; /* OPTION_KERNEL */
-	int least;           /* smallest value that makes sense */
+	int ppe;   /* OPTION_KERNEL */
+	int least; /* smallest value that makes sense */
 } options[] = {
 	[DUSI_SO_NODELAY] = { OPTION_KERNEL, FAB_OPT_NODELAY, 0 },
 	[DUSI_SO_KEEPALIVE] = { OPTION_KERNEL, FAB_OPT_KEEPALIVE, 0 },
 	[DUSI_SO_SNDBUF] = { OPTION_KERNEL, FAB_OPT_SNDBUF, 1 },
 	[DUSI_SO_RCVBUF] = { OPTION_KERNEL, FAB_OPT_RCVBUF, 1 },
+	[DUSI_SO_REUSEPORT] = { OPTION_KERNEL, PPE_OPT_REUSEPORT, 0 },
+	[DUSI_SO_DEFER_ACCEPT] = { OPTION_KERNEL, PPE_OPT_DEFER_ACCEPT, 0 },
 	[DUSI_SO_CONNECT_TIMEOUT] = { .class = OPTION_TIMEOUT },
 	[DUSI_SO_ACCEPT_TIMEOUT] = { .class = OPTION_TIMEOUT },
 	[DUSI_SO_LOCAL_ADDRESS] = { .class = OPTION_ADDRESS },
@@ -48,7 +50,7 @@ static int set_kernel(struct dusi_sock *s, const struct option *o, const void *v
 	if (len != sizeof(v))
 		return -EINVAL;
 	memcpy(&v, value, sizeof(v));
-	return v < o->least ? -EINVAL : ppe_dti_set_option(s->ppe, o->fab, v);
+	return v < o->least ? -EINVAL : ppe_dti_set_option(s->ppe, o->ppe, v);
 }
 
 static int set_timeout(_Atomic uint64_t *timeout_us, const void *value, size_t len)
@@ -92,7 +94,7 @@ static int get_kernel(struct dusi_sock *s, const struct option *o, void *value, 
 
 	if (*len != sizeof(v))
 		return -EINVAL;
-	err = ppe_dti_get_option(s->ppe, o->fab, &v);
+	err = ppe_dti_get_option(s->ppe, o->ppe, &v);
 	if (!err)
 		memcpy(value, &v, sizeof(v));
 	return err;

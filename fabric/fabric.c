@@ -23,7 +23,7 @@ static const struct wire {
 
 static const struct wire *find_wire(const char *name)
 {
-	if (!name)
+	if (!name || !strcmp(name, "auto"))
 		return &wires[0];
 	for (size_t i = 0; i < sizeof(wires) / sizeof(wires[0]); i++) {
 		if (!strcmp(wires[i].name, name))
@@ -41,6 +41,8 @@ int fabric_open(const char *name, const struct fab_env *env, const struct fab_ms
 
 	if (!w)
 		return -ENOENT;
+	f.name = w->name;
+	f.why = name && strcmp(name, "auto") ? "asked for" : "the default";
 	f.stream = w->stream;
 	f.msg = w->msg;
 	err = f.stream->open(env, &f.fab);

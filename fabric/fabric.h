@@ -73,8 +73,17 @@ static inline void fab_count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
 }
 
+/* Which threads take the engine's turn; a fabric that is bound to a thread must know. */
+enum fab_owner {
+	FAB_OWNER_ROAMS, /* any, one at a time: each of them may end or stop calling at any time */
+	FAB_OWNER_CALLS, /* those inside a call; a single one, as a rule, but nobody promised that */
+	FAB_OWNER_SINGLE, /* one thread makes every call of this interface, by promise */
+	FAB_OWNER_THREAD, /* one makes all progress, flush and wait calls; any makes the others */
+};
+
 /* What a fabric may use of the engine that owns it. All members live as long as the instance. */
 struct fab_env {
+	enum fab_owner owner;
 	struct fab_counters *counters;
 	struct timers *timers; /* for deadlines and retries; fires inside a turn */
 	void *arg;             /* first argument of the calls below */
@@ -110,6 +119,11 @@ struct fab_stream_user {
 	 * Asked again, without a tx_want, after a write that was cut short and after one of at
 	 * least a quarter of @max or @limit; a user who has more than it gave for another reason
 	 * says so by tx_want().
+	 *
+	 * Bytes of a file: FAB_TX_FILE instead of a count; iov[0] then names a range, its base being
+	 * a struct fab_file_range, which stays as it is until tx_done, and its length the bytes. A
+	 * range is a write of its own. A file that is shorter than the range: tx_fault(-ENODATA).
+	 * FAB_TX_MORE beside a count: a range follows at once, so that the segment may be held back.
 	 */
 	int (*tx_next)(void *user, struct iovec *iov, int max, size_t limit);
 	/*
@@ -143,11 +157,26 @@ struct fab_stream_user {
 	void (*failed)(void *user, int err);
 };
 
+#define FAB_TX_FILE 0x10000
+#define FAB_TX_MORE 0x20000
+
+struct fab_file_range {
+	int fd;
+	uint64_t offset;
+};
+
 struct fab_listen_user {
 	/* One posted accept is done: @conn is the user's; it must bind() or close() it now. */
 	void (*accepted)(void *user, struct fab_conn *conn, const union fab_addr *peer);
 	/* The listener is dead. It must still be closed. */
 	void (*failed)(void *user, int err);
+};
+
+struct fab_listen_attr {
+	const union fab_addr *addr;
+	int backlog;      /* as listen(2) */
+	bool reuse_port;  /* other sockets may listen there too, and share what comes */
+	unsigned defer_s; /* not 0: accept when data have come, or after about so long */
 };
 
 struct fab_connect_attr {
@@ -168,6 +197,7 @@ enum fab_option { FAB_OPT_NODELAY, FAB_OPT_KEEPALIVE, FAB_OPT_SNDBUF, FAB_OPT_RC
 
 struct fab_stream_ops {
 	const char *name;
+	/* -EOPNOTSUPP: not on this machine, or not with this kind of owner: the reason was logged. */
 	int (*open)(const struct fab_env *env, struct fab **out);
 	/* Every connection and listener must have been closed. */
 	void (*close)(struct fab *fab);
@@ -196,8 +226,10 @@ struct fab_stream_ops {
 	void (*drain)(struct fab *fab);
 	/* A descriptor that polls readable when progress() would find something; not for reading. */
 	int (*wait_fd)(struct fab *fab);
+	/* The eventfd behind kick(): adding to it is a kick. For the kernel, which can do only that. */
+	int (*kick_fd)(struct fab *fab);
 
-	int (*listen)(struct fab *fab, const union fab_addr *addr, int backlog,
+	int (*listen)(struct fab *fab, const struct fab_listen_attr *attr,
 		      const struct fab_listen_user *ops, void *user, struct fab_listener **out);
 	/* One more connection may be accepted. */
 	int (*accept)(struct fab_listener *l);
@@ -464,6 +496,8 @@ struct fab_msg_ops {
 
 /* What an engine drives: the stream fabric, and the message fabric on top of it. */
 struct fabric {
+	const char *name; /* of the wire in use */
+	const char *why;  /* it is this one, for people */
 	const struct fab_stream_ops *stream;
 	struct fab *fab;
 	const struct fab_msg_ops *msg;
@@ -471,7 +505,7 @@ struct fabric {
 };
 
 /*
- * Opens the fabric called @name ("tcp"), NULL for the default.
+ * Opens the fabric called @name ("tcp"); NULL or "auto": the best one for this kind of owner.
  * -ENOENT: no such fabric; else what its open() gave.
  */
 int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,

@@ -315,6 +315,11 @@ static int tcp_wait_fd(struct fab *fab)
 	return fab->nestfd;
 }
 
+static int tcp_kick_fd(struct fab *fab)
+{
+	return fab->kickfd;
+}
+
 const struct fab_stream_ops tcp_ops = {
 	.name = "tcp",
 	.open = tcp_open,
@@ -325,6 +330,7 @@ const struct fab_stream_ops tcp_ops = {
 	.kick = tcp_kick,
 	.drain = tcp_drain,
 	.wait_fd = tcp_wait_fd,
+	.kick_fd = tcp_kick_fd,
 	.listen = tcp_listen,
 	.accept = tcp_accept,
 	.unaccept = tcp_unaccept,

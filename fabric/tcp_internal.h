@@ -222,7 +222,7 @@ int socket_name(struct source *src, union fab_addr *addr);
 
 /* ------------------------------------------------------------------ tcp_listen.c */
 
-int tcp_listen(struct fab *fab, const union fab_addr *addr, int backlog,
+int tcp_listen(struct fab *fab, const struct fab_listen_attr *attr,
 	       const struct fab_listen_user *ops, void *user, struct fab_listener **out);
 int tcp_accept(struct fab_listener *l);
 unsigned tcp_unaccept(struct fab_listener *l, unsigned n);

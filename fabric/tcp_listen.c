@@ -124,8 +124,23 @@ void accept_run(struct fab_listener *l)
 		link_append(&fab->later, &l->src.ready);
 }
 
-static int listener_setup(struct fab_listener *l, const union fab_addr *addr, int backlog)
+static int listener_options(struct fab_listener *l, const struct fab_listen_attr *attr)
 {
+	struct fab *fab = l->src.fab;
+	int fd = l->src.fd, defer = attr->defer_s < INT_MAX ? (int)attr->defer_s : INT_MAX;
+	int err = 0;
+
+	if (attr->reuse_port)
+		err = socket_set_flag(fab, fd, SOL_SOCKET, SO_REUSEPORT);
+	if (err || !defer)
+		return err;
+	COUNT(fab, sys_other, 1);
+	return outcome(setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer)));
+}
+
+static int listener_setup(struct fab_listener *l, const struct fab_listen_attr *attr)
+{
+	const union fab_addr *addr = attr->addr;
 	struct fab *fab = l->src.fab;
 	int fd = l->src.fd;
 	int err;
@@ -137,9 +152,11 @@ static int listener_setup(struct fab_listener *l, const union fab_addr *addr, in
 	if (!err)
 		err = socket_set_flag(fab, fd, IPPROTO_TCP, TCP_NODELAY);
 	if (!err)
+		err = listener_options(l, attr);
+	if (!err)
 		err = outcome(bind(fd, &addr->sa, fab_addr_len(addr)));
 	if (!err)
-		err = outcome(listen(fd, backlog));
+		err = outcome(listen(fd, attr->backlog));
 	COUNT(fab, sys_other, 2);
 	return err ? err : source_register(&l->src);
 }
@@ -148,18 +165,18 @@ static int listener_setup(struct fab_listener *l, const union fab_addr *addr, in
  * An IPv6 listener takes IPv6 only (IPV6_V6ONLY), also on "::": the address that was asked for is
  * the address that listens, and IPv4 can have a listener of its own on the same port.
  */
-int tcp_listen(struct fab *fab, const union fab_addr *addr, int backlog,
+int tcp_listen(struct fab *fab, const struct fab_listen_attr *attr,
 	       const struct fab_listen_user *ops, void *user, struct fab_listener **out)
 {
 	struct fab_listener *l;
 	int fd, err;
 
-	if (!fab_addr_len(addr))
+	if (!fab_addr_len(attr->addr))
 		return -EAFNOSUPPORT;
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
-	fd = socket_new(fab, addr->sa.sa_family);
+	fd = socket_new(fab, attr->addr->sa.sa_family);
 	if (fd < 0) {
 		free(l);
 		return fd;
@@ -167,7 +184,7 @@ int tcp_listen(struct fab *fab, const union fab_addr *addr, int backlog,
 	source_init(&l->src, fab, SRC_LISTENER, fd);
 	l->ops = ops;
 	l->user = user;
-	err = listener_setup(l, addr, backlog);
+	err = listener_setup(l, attr);
 	if (err) {
 		fab_enter(fab);
 		release_fd(&l->src);

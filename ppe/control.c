@@ -66,8 +66,14 @@ int ppe_dti_bind(struct ppe_dti *d, const struct sockaddr *sa, socklen_t len)
 
 static int stream_listen(struct ppe_dti *d, int backlog)
 {
-	int err = stream_of(d)->listen(d->ual->fabric.fab, &d->local, backlog, &stream_listen_user,
-				       d, &d->listener);
+	struct fab_listen_attr attr = {
+		.addr = &d->local,
+		.backlog = backlog,
+		.reuse_port = d->option[PPE_OPT_REUSEPORT],
+		.defer_s = (unsigned)d->option[PPE_OPT_DEFER_ACCEPT],
+	};
+	int err = stream_of(d)->listen(d->ual->fabric.fab, &attr, &stream_listen_user, d,
+				       &d->listener);
 
 	if (err)
 		return err;
@@ -511,18 +517,18 @@ void dti_options_apply(struct ppe_dti *d)
 			stream_of(d)->set_option(d->conn, i, d->option[i]);
 }
 
-int ppe_dti_set_option(struct ppe_dti *d, enum fab_option opt, int value)
+int ppe_dti_set_option(struct ppe_dti *d, int opt, int value)
 {
 	int err;
 
-	if ((unsigned)opt >= FAB_OPTIONS)
+	if ((unsigned)opt >= PPE_OPTIONS)
 		return -ENOPROTOOPT;
 	if (d->service != PPE_STREAM)
 		return -EOPNOTSUPP;
 	err = control_enter(d->ual);
 	if (err)
 		return err;
-	if (d->state == DTI_CONNECTED)
+	if (d->state == DTI_CONNECTED && opt < FAB_OPTIONS)
 		err = stream_of(d)->set_option(d->conn, opt, value);
 	if (!err) {
 		d->option_set |= 1u << opt;
@@ -531,19 +537,19 @@ int ppe_dti_set_option(struct ppe_dti *d, enum fab_option opt, int value)
 	return control_leave(d->ual, err);
 }
 
-int ppe_dti_get_option(struct ppe_dti *d, enum fab_option opt, int *value)
+int ppe_dti_get_option(struct ppe_dti *d, int opt, int *value)
 {
-	static const int unset[FAB_OPTIONS] = { [FAB_OPT_NODELAY] = 1 };
+	static const int unset[PPE_OPTIONS] = { [FAB_OPT_NODELAY] = 1 };
 	int err;
 
-	if ((unsigned)opt >= FAB_OPTIONS)
+	if ((unsigned)opt >= PPE_OPTIONS)
 		return -ENOPROTOOPT;
 	if (d->service != PPE_STREAM)
 		return -EOPNOTSUPP;
 	err = control_enter(d->ual);
 	if (err)
 		return err;
-	if (d->state == DTI_CONNECTED)
+	if (d->state == DTI_CONNECTED && opt < FAB_OPTIONS)
 		err = stream_of(d)->get_option(d->conn, opt, value);
 	else
 		*value = d->option_set & (1u << opt) ? d->option[opt] : unset[opt];

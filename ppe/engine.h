@@ -303,7 +303,7 @@ struct ppe_dti {
 	uint16_t pdata_len;
 	struct list requests; /* message listener: requests not yet told */
 	uint8_t option_set;   /* bit per fab_option */
-	int32_t option[FAB_OPTIONS];
+	int32_t option[PPE_OPTIONS];
 	bool bound;
 	union fab_addr local, peer;
 	uint32_t next_free;
@@ -466,6 +466,7 @@ struct ppe_ual {
 	/* fixed at open */
 	_Alignas(PPE_CACHE_LINE) const volatile uint8_t *alive; /* 0 in a fork's child */
 	uint8_t placement;                                      /* enum ppe_placement */
+	bool single_thread;                                     /* as promised */
 	int cpu;                                                /* dedicated: where; -1: anywhere */
 	pid_t pid;
 	uint32_t max_dtis, max_evqs;

@@ -59,9 +59,13 @@ enum ppe_placement { PPE_ADAPTIVE, PPE_INLINE, PPE_DEDICATED };
 
 #define PPE_POOL_CLASSES 4
 
+/* Promised: every call of this UAL comes from one thread. */
+#define PPE_UAL_SINGLE_THREAD 0x01
+
 struct ppe_ual_attr {
 	const char *placement; /* as above; NULL: $ETA_PPE, else adaptive */
 	const char *fabric;    /* NULL: $ETA_FABRIC, else tcp */
+	unsigned flags;        /* PPE_UAL_ */
 	uint32_t max_dtis;     /* and so doorbells; 0: 65,536 */
 	uint32_t max_evqs;     /* 0: 1,024 */
 	/* Anonymous buffers, smallest size first; all 0: 256 of 2 KiB and 64 of 16 KiB. */
@@ -87,6 +91,14 @@ void ppe_ual_close(struct ppe_ual *ual);
  */
 void ppe_ual_stop(struct ppe_ual *ual);
 enum ppe_placement ppe_ual_placement(const struct ppe_ual *ual);
+
+/* What the engine runs on, and why, in words for people; valid while the UAL is. */
+struct ppe_ual_info {
+	const char *placement;
+	const char *fabric, *fabric_why;
+	const char *files, *files_why; /* NULL until the first file operation */
+};
+void ppe_ual_info(struct ppe_ual *ual, struct ppe_ual_info *info);
 
 enum ppe_reject { /* why descriptors were refused */
 		  PPE_REJECT_MALFORMED,
@@ -442,8 +454,12 @@ int ppe_dti_set_multi_min(struct ppe_dti *dti, size_t bytes);
 /* Address of a sender, by an event's src with PPE_SRC_UNKNOWN. -ESTALE. */
 int ppe_dti_source(struct ppe_dti *dti, uint32_t src, union fab_addr *addr);
 
-int ppe_dti_set_option(struct ppe_dti *dti, enum fab_option opt, int value);
-int ppe_dti_get_option(struct ppe_dti *dti, enum fab_option opt, int *value);
+/* Streams: those of enum fab_option; and of listeners, set before they listen: */
+#define PPE_OPT_REUSEPORT FAB_OPTIONS /* others may listen there too: see fab_listen_attr */
+#define PPE_OPT_DEFER_ACCEPT (FAB_OPTIONS + 1) /* seconds */
+#define PPE_OPTIONS (FAB_OPTIONS + 2)
+int ppe_dti_set_option(struct ppe_dti *dti, int opt, int value);
+int ppe_dti_get_option(struct ppe_dti *dti, int opt, int *value);
 
 /* --------------------------------------------------------------- posting: no system call */
 

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "ppe/message.h"
-#include "ppe/message.h"
 
 #define DEFAULT_DTIS 65536
 #define DEFAULT_EVQS 1024
@@ -61,6 +60,34 @@ static int placement_set(struct ppe_ual *ual, const char *text)
 		return -EINVAL;
 	ual->placement = PPE_DEDICATED;
 	return placement_cpu(ual, text + 9);
+}
+
+/* The kinds of owner that a fabric may have to do with. */
+static enum fab_owner owner_of(const struct ppe_ual *ual)
+{
+	switch (ual->placement) {
+	case PPE_INLINE:
+		return ual->single_thread ? FAB_OWNER_SINGLE : FAB_OWNER_CALLS;
+	case PPE_DEDICATED:
+		return FAB_OWNER_THREAD;
+	default:
+		return FAB_OWNER_ROAMS;
+	}
+}
+
+void ppe_ual_info(struct ppe_ual *ual, struct ppe_ual_info *info)
+{
+	static const char *const placements[] = {
+		[PPE_ADAPTIVE] = "adaptive",
+		[PPE_INLINE] = "inline",
+		[PPE_DEDICATED] = "dedicated",
+	};
+
+	*info = (struct ppe_ual_info){
+		.placement = placements[ual->placement],
+		.fabric = ual->fabric.name,
+		.fabric_why = ual->fabric.why,
+	};
 }
 
 enum ppe_placement ppe_ual_placement(const struct ppe_ual *ual)
@@ -124,6 +151,7 @@ static int fabric_start(struct ppe_ual *ual, const struct ppe_ual_attr *attr)
 	if (!msg.ird)
 		msg.ird = MSG_READS;
 	ual->env = (struct fab_env){
+		.owner = owner_of(ual),
 		.counters = &ual->counters.fab,
 		.timers = &ual->timers,
 		.arg = ual,
@@ -223,6 +251,7 @@ static struct ppe_ual *ual_new(const struct ppe_ual_attr *attr)
 	ual->dti_first_free = UINT32_MAX;
 	ual->log = attr->log;
 	ual->log_arg = attr->log_arg;
+	ual->single_thread = attr->flags & PPE_UAL_SINGLE_THREAD;
 	list_init(&ual->active);
 	list_init(&ual->pool_waiters);
 	list_init(&ual->dirty_evqs);

@@ -3,7 +3,8 @@
 #
 # Checks that includes point only the way that the layers do:
 #
-#   examples -> dusi/dusi.h, rdma/*     dusi, provider -> ppe/ppe.h     ppe -> fabric/fabric.h
+#   examples -> dusi/dusi.h, dusi/gaio.h, rdma/*
+#   dusi, provider -> ppe/ppe.h     ppe -> fabric/fabric.h     ppe, dusi/aio -> files/files.h
 #
 # (ppe also fabric/timer.h, the heap of deadlines, and fabric/be.h, big-endian integers, which it
 # shares with the wires), and that the
@@ -21,7 +22,7 @@ allow() {
 	local layer=$1 pattern=$2 file line header
 	while read -r file; do
 		while IFS=: read -r line header; do
-			[[ $header =~ ^(ppe|fabric|dusi|provider|examples|tests|bench)/ ]] || continue
+			[[ $header =~ ^(ppe|fabric|files|dusi|provider|examples|tests|bench)/ ]] || continue
 			[[ $header =~ $pattern ]] && continue
 			echo "$file:$line: $layer may not include $header"
 			status=1
@@ -30,11 +31,12 @@ allow() {
 	done < <(source_files | grep -E "^$layer/.*\.[ch]$")
 }
 
-allow examples '^(dusi/dusi\.h|examples/)'
-allow dusi '^(dusi/|ppe/ppe\.h$)'
+allow examples '^(dusi/(dusi|gaio)\.h|examples/)'
+allow dusi '^(dusi/|ppe/ppe\.h$|files/files\.h$)'
 allow provider '^(provider/|ppe/ppe\.h$)'
-allow ppe '^(ppe/|fabric/(fabric|timer|be)\.h$)'
+allow ppe '^(ppe/|fabric/(fabric|timer|be)\.h$|files/files\.h$)'
 allow fabric '^fabric/'
+allow files '^files/'
 
 # The engine is told its fabrics, it does not pick them.
 if grep -nHE '\b(tcp|roce|uring)_[a-z_]+\(' ppe/*.[ch] 2>/dev/null; then

@@ -312,6 +312,7 @@ static int iwarp_listen(struct fab_msg *m, const union fab_addr *addr, int backl
 			const struct fab_msg_listen_user *ops, void *user,
 			struct fab_msg_listener **out)
 {
+	struct fab_listen_attr attr = { .addr = addr, .backlog = backlog };
 	struct fab_msg_listener *l = calloc(1, sizeof(*l));
 	int err;
 
@@ -320,7 +321,7 @@ static int iwarp_listen(struct fab_msg *m, const union fab_addr *addr, int backl
 	l->m = m;
 	l->ops = ops;
 	l->user = user;
-	err = m->stream->listen(m->fab, addr, backlog, &listen_user, l, &l->l);
+	err = m->stream->listen(m->fab, &attr, &listen_user, l, &l->l);
 	if (err) {
 		free(l);
 		return err;

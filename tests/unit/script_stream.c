@@ -557,12 +557,12 @@ void script_settle(struct fab *const *fabs, unsigned n)
 
 /* ------------------------------------------------------------------------- set-up */
 
-static int s_listen(struct fab *f, const union fab_addr *addr, int backlog,
+static int s_listen(struct fab *f, const struct fab_listen_attr *attr,
 		    const struct fab_listen_user *ops, void *user, struct fab_listener **out)
 {
 	struct fab_listener *l = calloc(1, sizeof(*l));
+	const union fab_addr *addr = attr->addr;
 
-	(void)backlog;
 	CHECK(l);
 	l->fab = f;
 	l->ops = ops;

@@ -755,18 +755,17 @@ static struct fab_conn *conn_new(struct fab *fab)
 	return c;
 }
 
-static int stub_listen(struct fab *fab, const union fab_addr *addr, int backlog,
+static int stub_listen(struct fab *fab, const struct fab_listen_attr *attr,
 		       const struct fab_listen_user *ops, void *user, struct fab_listener **out)
 {
 	struct fab_listener *l = calloc(1, sizeof(*l));
 
-	(void)backlog;
 	assert(l);
 	enter(fab);
 	l->fab = fab;
 	l->ops = ops;
 	l->user = user;
-	l->addr = *addr;
+	l->addr = *attr->addr;
 	lock();
 	list_add_tail(&fab->listeners, &l->link);
 	unlock();

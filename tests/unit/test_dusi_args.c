@@ -28,8 +28,8 @@ static_assert(sizeof(dusi_ual_t) == 8 && sizeof(dusi_evq_t) == 8 && sizeof(dusi_
 	      "handles");
 static_assert(sizeof(dusi_mem_t) == 8, "dusi_mem_t");
 static_assert(sizeof(struct dusi_ual_attr) == 48, "struct dusi_ual_attr");
-static_assert(offsetof(struct dusi_ual_attr, pool) == 12, "struct dusi_ual_attr");
-static_assert(sizeof(struct dusi_event) == 40, "struct dusi_event");
+static_assert(offsetof(struct dusi_ual_attr, pool) == 16, "struct dusi_ual_attr");
+static_assert(sizeof(struct dusi_event) == 48, "struct dusi_event");
 static_assert(offsetof(struct dusi_event, tag) == 8, "struct dusi_event");
 static_assert(sizeof(struct dusi_socket_attr) == 32, "struct dusi_socket_attr");
 static_assert(sizeof(struct dusi_buf) == 24, "struct dusi_buf");

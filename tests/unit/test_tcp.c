@@ -364,11 +364,19 @@ static const struct fab_listen_user door_ops = {
 	.failed = on_listener_failed,
 };
 
+static int do_listen(const union fab_addr *addr, int backlog, struct door *d,
+		     struct fab_listener **out)
+{
+	const struct fab_listen_attr attr = { .addr = addr, .backlog = backlog };
+
+	return ops->listen(fab, &attr, &door_ops, d, out);
+}
+
 static void door_open(struct door *d, int family)
 {
 	memset(d, 0, sizeof(*d));
 	d->addr = loopback(family, 0);
-	assert_int_equal(ops->listen(fab, &d->addr, 1024, &door_ops, d, &d->l), 0);
+	assert_int_equal(do_listen(&d->addr, 1024, d, &d->l), 0);
 	assert_int_equal(ops->listener_addr(d->l, &d->addr), 0);
 }
 
@@ -915,15 +923,15 @@ static void test_v6_and_v4_share_a_port(void **state)
 	struct door a = { 0 }, b = { 0 };
 
 	(void)state;
-	assert_int_equal(ops->listen(fab, &any6, 8, &door_ops, &a, &a.l), 0);
+	assert_int_equal(do_listen(&any6, 8, &a, &a.l), 0);
 	assert_int_equal(ops->listener_addr(a.l, &any6), 0);
 	any4.in.sin_port = any6.in6.sin6_port;
-	assert_int_equal(ops->listen(fab, &any4, 8, &door_ops, &b, &b.l), 0);
+	assert_int_equal(do_listen(&any4, 8, &b, &b.l), 0);
 	ops->unlisten(b.l);
 	/* In use: an error, and nothing is left behind. */
-	assert_int_equal(ops->listen(fab, &any6, 8, &door_ops, &b, &b.l), -EADDRINUSE);
+	assert_int_equal(do_listen(&any6, 8, &b, &b.l), -EADDRINUSE);
 	any4.sa.sa_family = AF_UNIX;
-	assert_int_equal(ops->listen(fab, &any4, 8, &door_ops, &b, &b.l), -EAFNOSUPPORT);
+	assert_int_equal(do_listen(&any4, 8, &b, &b.l), -EAFNOSUPPORT);
 	ops->unlisten(a.l);
 }
 
