@@ -135,8 +135,12 @@ int ppe_dti_local(struct ppe_dti *d, union fab_addr *addr)
 		return err;
 	if (!d->bound && d->state != DTI_CONNECTED)
 		return control_leave(d->ual, -ENOTCONN);
-	*addr = d->local;
-	return control_leave(d->ual, 0);
+	/* of an accepted connection it is not looked up before somebody asks */
+	if (!fab_addr_len(&d->local))
+		err = stream_of(d)->conn_addr(d->conn, &d->local, NULL);
+	if (!err)
+		*addr = d->local;
+	return control_leave(d->ual, err);
 }
 
 int ppe_dti_peer(struct ppe_dti *d, union fab_addr *addr)
@@ -262,7 +266,8 @@ int ppe_dti_accept(struct ppe_dti *l, struct ppe_dti *d, uint64_t timeout_ns, ui
 	d->acc_evq->bound++;
 	options_inherit(d, l);
 	list_add_tail(&l->accepts, &d->accepts);
-	return control_leave_run(ual, 0);
+	/* a connection that waits already is the fabric's to find, and to wake a sleeper for */
+	return control_leave(ual, 0);
 }
 
 /* --------------------------------------------------------------------------- requests */

@@ -558,7 +558,6 @@ static void stream_up(struct ppe_dti *d)
 {
 	d->state = DTI_CONNECTED;
 	dti_options_apply(d);
-	d->ual->fabric.stream->conn_addr(d->conn, &d->local, &d->peer);
 	if (dti_tell_setup(d))
 		d->ual->fabric.stream->rx_want(d->conn);
 	else
@@ -576,6 +575,7 @@ static void stream_connected(void *user, int err)
 		d->conn = NULL;
 		dti_die(d, err);
 	} else {
+		d->ual->fabric.stream->conn_addr(d->conn, &d->local, &d->peer);
 		stream_up(d);
 	}
 }
@@ -585,7 +585,6 @@ static void stream_accepted(void *user, struct fab_conn *conn, const union fab_a
 	struct ppe_dti *listener = user, *d;
 	struct list *node = list_pop(&listener->accepts);
 
-	(void)peer;
 	if (!node) {
 		/* cancelled while the fabric was at it */
 		listener->ual->fabric.stream->conn_close(conn, true);
@@ -595,6 +594,8 @@ static void stream_accepted(void *user, struct fab_conn *conn, const union fab_a
 	timer_stop(&d->ual->timers, &d->timer);
 	d->parent = NULL;
 	d->conn = conn;
+	d->peer = *peer;
+	d->local = (union fab_addr){ 0 };
 	d->pending |= PEND_ACCEPT;
 	d->cm_status = 0;
 	d->ual->fabric.stream->bind(conn, &stream_user, d);
