@@ -360,7 +360,7 @@ static void dti_options_are_kept_until_there_is_a_connection(void **state)
 	int value;
 
 	(void)state;
-	assert_int_equal(ppe_dti_set_option(d, FAB_OPTIONS, 1), -ENOPROTOOPT);
+	assert_int_equal(ppe_dti_set_option(d, PPE_OPTIONS, 1), -ENOPROTOOPT);
 	assert_int_equal(ppe_dti_get_option(d, -1, &value), -ENOPROTOOPT);
 	assert_int_equal(ppe_dti_set_option(m, FAB_OPT_SNDBUF, 1), -EOPNOTSUPP);
 	assert_int_equal(ppe_dti_set_option(l, FAB_OPT_SNDBUF, 4242), 0);
