@@ -39,7 +39,7 @@ struct options {
 	/* idle */
 	double seconds, max_idle_percent, max_poll_percent;
 	/* takeover */
-	int rounds, messages;
+	int rounds, messages; /* rounds 0: as many as the command likes */
 	struct list_of_numbers phases_ms;
 	bool engine_free;
 	double short_ms, max_takeover_ms, max_takeover_short_ms, max_latency_us;
@@ -54,6 +54,9 @@ struct options {
 	double run_ms, max_rdm_ratio, min_rate_ratio, min_bw_ratio;
 	struct list_of_numbers outstanding, stopped_ms;
 	int acks_behind, progress_rounds, peers, setup_peers;
+	/* web*; some have options of the above, too */
+	const char *servers, *aio, *cases, *webserver, *nginx, *h2o, *wrk;
+	int active;
 };
 extern struct options opt;
 
@@ -104,8 +107,9 @@ void unpin(void);
 /* A TCP port of 127.0.0.1 that nothing listened on just now; -1. */
 int free_port(void);
 bool port_is_listening(int port);
-/* Both -1 when they cannot be read. */
+/* All -1 when they cannot be read. */
 int64_t smaps_bytes(const char *field);
+int64_t smaps_bytes_of(pid_t pid, const char *field);
 long limit_of_files(void);
 
 /* Processor time of a process's threads. */
@@ -184,6 +188,10 @@ int rdm_bw_run(void);
 int rdm_progress_run(void);
 int rdm_dc_run(void);
 int rdm_setup_run(void);
+
+int web_run(void);
+int web_idle_run(void);
+int web_calls_run(void);
 
 /* rdm_late.c: part of rdm_progress_run() */
 int rdm_late_run(void);

@@ -124,13 +124,15 @@ bool port_is_listening(int port)
 
 /* ----------------------------------------------------------------------------- memory */
 
-int64_t smaps_bytes(const char *field)
+int64_t smaps_bytes_of(pid_t pid, const char *field)
 {
-	FILE *f = fopen("/proc/self/smaps_rollup", "r");
 	size_t n = strlen(field);
 	int64_t bytes = -1;
 	char line[256];
+	FILE *f;
 
+	snprintf(line, sizeof(line), "/proc/%d/smaps_rollup", pid);
+	f = fopen(line, "r");
 	if (!f)
 		return -1;
 	while (bytes < 0 && fgets(line, sizeof(line), f))
@@ -138,6 +140,11 @@ int64_t smaps_bytes(const char *field)
 			bytes = strtoll(line + n + 1, NULL, 10) * 1024;
 	fclose(f);
 	return bytes;
+}
+
+int64_t smaps_bytes(const char *field)
+{
+	return smaps_bytes_of(getpid(), field);
 }
 
 /* As many files as this process may have. */

@@ -34,6 +34,9 @@ const struct command commands[] = {
 	  "RDM: reads and atomics on a target that computes; a late send" },
 	{ "rdm-dc", rdm_dc_run, "RDM: latency and rate with FI_DELIVERY_COMPLETE" },
 	{ "rdm-setup", rdm_setup_run, "RDM: first messages to fresh peers; memory of each" },
+	{ "web", web_run, "eta-webserver beside nginx and h2o: processor time per request" },
+	{ "web-idle", web_idle_run, "web servers with 10,000 connections: memory, latency" },
+	{ "web-calls", web_calls_run, "web servers: system calls per request" },
 	{ "all", run_all, "all of these, one after the other" },
 	{ NULL, NULL, NULL },
 };

@@ -21,7 +21,6 @@ struct options opt = {
 	.seconds = 3,
 	.max_idle_percent = 1,
 	.max_poll_percent = 1,
-	.rounds = 40,
 	.messages = 10,
 	.phases_ms = { 5, { 0.1, 0.5, 2, 20, 200 } },
 	.short_ms = 0.5,
@@ -44,6 +43,10 @@ struct options opt = {
 	.progress_rounds = 5,
 	.setup_peers = 128,
 	.peers = 1000,
+	.nginx = "nginx",
+	.h2o = "h2o",
+	.wrk = "wrk",
+	.active = 1000,
 };
 
 enum kind { TEXT, WHOLE, NUMBER, FLAG, CORES, LIST };
@@ -57,6 +60,7 @@ struct option_row {
 };
 
 #define RDM_ALL "rdm-pingpong rdm-rate rdm-post rdm-bw rdm-progress rdm-dc rdm-setup"
+#define WEB_ALL "web web-idle web-calls"
 #define RDM_COMPARED "rdm-pingpong rdm-rate rdm-bw rdm-dc"
 
 static const struct option_row rows[] = {
@@ -86,14 +90,14 @@ static const struct option_row rows[] = {
 	{ "post rdm-post", "max-post-ns", NUMBER, &opt.max_post_ns,
 	  "target: median per post (150)" },
 
-	{ "idle", "seconds", NUMBER, &opt.seconds, "length of each measurement (3)" },
+	{ "idle " WEB_ALL, "seconds", NUMBER, &opt.seconds, "length of each measurement (3)" },
 	{ "idle", "max-idle-percent", NUMBER, &opt.max_idle_percent,
 	  "target: of a core, an idle process (1)" },
 	{ "idle", "max-poll-percent", NUMBER, &opt.max_poll_percent,
 	  "target: the engine's thread, with a poll each ms (1)" },
 
 	{ "takeover", "phases", LIST, &opt.phases_ms, "polling phases, ms (0.1,0.5,2,20,200)" },
-	{ "takeover", "rounds", WHOLE, &opt.rounds, "rounds for each (40)" },
+	{ "takeover web", "rounds", WHOLE, &opt.rounds, "rounds for each (40; web: 5)" },
 	{ "takeover", "messages", WHOLE, &opt.messages, "messages in each after the first (10)" },
 	{ "takeover", "engine-free", FLAG, &opt.engine_free,
 	  "the engine's thread may use both cores (not only the computing one)" },
@@ -112,9 +116,10 @@ static const struct option_row rows[] = {
 	{ "late-send rdm-progress", "max-late-us", NUMBER, &opt.max_late_us,
 	  "target: median (100)" },
 
-	{ "memory", "connections", WHOLE, &opt.connections, "DUSI connections (10000)" },
+	{ "memory web-idle", "connections", WHOLE, &opt.connections, "connections (10000)" },
 	{ "memory", "endpoints", WHOLE, &opt.endpoints, "message endpoints, 0 for none (1000)" },
-	{ "memory", "max-bytes", NUMBER, &opt.max_bytes, "target: of a connection (4096)" },
+	{ "memory web-idle", "max-bytes", NUMBER, &opt.max_bytes,
+	  "target: of a connection (4096)" },
 
 	{ RDM_ALL, "peer-libs", TEXT, &opt.peer_libs,
 	  "folder of another libfabric.so.1: adds a row that runs with it" },
@@ -135,6 +140,16 @@ static const struct option_row rows[] = {
 	{ "rdm-progress", "progress-rounds", WHOLE, &opt.progress_rounds, "rounds of each (5)" },
 	{ "rdm-setup", "setup-peers", WHOLE, &opt.setup_peers, "fresh peers of a run (128)" },
 	{ "rdm-setup", "peers", WHOLE, &opt.peers, "peers for the memory, 0 for none (1000)" },
+
+	{ WEB_ALL, "servers", TEXT, &opt.servers, "which: eta,nginx,h2o (all)" },
+	{ WEB_ALL, "aio", TEXT, &opt.aio, "eta's back ends: dusi,epoll,io_uring (all)" },
+	{ "web web-calls", "case", TEXT, &opt.cases,
+	  "which: 1k-64,1k-1000,100k-64,short-64 (all)" },
+	{ "web-idle", "active", WHOLE, &opt.active, "connections that ask now and then (1000)" },
+	{ WEB_ALL, "webserver", TEXT, &opt.webserver, "eta's server (beside this program)" },
+	{ WEB_ALL, "nginx", TEXT, &opt.nginx, "program (nginx)" },
+	{ WEB_ALL, "h2o", TEXT, &opt.h2o, "program (h2o)" },
+	{ "web web-calls", "wrk", TEXT, &opt.wrk, "program that makes the load (wrk)" },
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -283,7 +298,7 @@ static void take(const struct option_row *r, const char *text)
 static void check_ranges(void)
 {
 	if (opt.pairs < 1 || opt.size_pairs < 1 || opt.windows < 1 || opt.burst < 1 ||
-	    opt.rounds < 1 || opt.messages < 1 || opt.repetitions < 1 || opt.connections < 1)
+	    opt.active < 1 || opt.messages < 1 || opt.repetitions < 1 || opt.connections < 1)
 		bad_usage("a count must be at least 1", "options");
 	/* places and event queues of the connections that are measured: link.h */
 	if (opt.burst > 64 || opt.messages > 64 || opt.repetitions > 64)

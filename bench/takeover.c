@@ -299,19 +299,20 @@ static int measure(const char *via, double phase_ms, int rounds, bool judged)
 
 int takeover_run(void)
 {
+	int rounds = opt.rounds ? opt.rounds : 40;
 	int err = 0;
 
 	heading("takeover: %d rounds of each, then %d messages of 64 B; the engine's thread on %s",
-		opt.rounds, opt.messages, opt.engine_free ? "either core" : "the computing core");
+		rounds, opt.messages, opt.engine_free ? "either core" : "the computing core");
 	printf("  %8s %26s  %26s %6s\n", "polled", "take-over, ms", "delivery after it, us", "");
 	printf("  %8s %8s %8s %8s  %8s %8s %8s %6s   %s\n", "for, ms", "median", "90 %", "max",
 	       "median", "90 %", "99 %", "lost", "provider;protocol");
 	for (int i = 0; i < opt.phases_ms.n; i++) {
-		err |= measure(opt.provider, opt.phases_ms.at[i], opt.rounds, true);
-		err |= measure("dusi", opt.phases_ms.at[i], opt.rounds, true);
+		err |= measure(opt.provider, opt.phases_ms.at[i], rounds, true);
+		err |= measure("dusi", opt.phases_ms.at[i], rounds, true);
 	}
 	/* a provider without a thread delivers at the next poll, that is here: never */
-	err |= measure(opt.reference, 2, opt.rounds < 5 ? opt.rounds : 5, false);
+	err |= measure(opt.reference, 2, rounds < 5 ? rounds : 5, false);
 	plot(NULL);
 	return err;
 }

@@ -25,7 +25,8 @@ demo=(libfabric-bin=fi_pingpong curl=curl)
 test=("${demo[@]}" "g++=g++" git=git python3=python3 binutils=nm iproute2=ip
 	procps=ps openmpi-bin=mpirun libopenmpi-dev=mpicc spin=spin tshark=tshark wrk=wrk clang-format-14=clang-format-14
 	shellcheck=shellcheck)
-bench=("${demo[@]}" python3=python3 iproute2=ip wrk=wrk gnuplot-nox=gnuplot)
+bench=("${demo[@]}" python3=python3 iproute2=ip wrk=wrk gnuplot-nox=gnuplot
+	nginx-light=nginx h2o=h2o strace=strace)
 
 say() {
 	printf '==> %s\n' "$*"
