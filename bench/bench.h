@@ -57,6 +57,7 @@ struct options {
 	/* web*; some have options of the above, too */
 	const char *servers, *aio, *cases, *webserver, *nginx, *h2o, *wrk;
 	int active;
+	bool nginx_copies;
 };
 extern struct options opt;
 

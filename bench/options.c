@@ -148,6 +148,8 @@ static const struct option_row rows[] = {
 	{ "web-idle", "active", WHOLE, &opt.active, "connections that ask now and then (1000)" },
 	{ WEB_ALL, "webserver", TEXT, &opt.webserver, "eta's server (beside this program)" },
 	{ WEB_ALL, "nginx", TEXT, &opt.nginx, "program (nginx)" },
+	{ WEB_ALL, "nginx-copies", FLAG, &opt.nginx_copies,
+	  "nginx with sendfile off, which suits small files" },
 	{ WEB_ALL, "h2o", TEXT, &opt.h2o, "program (h2o)" },
 	{ "web web-calls", "wrk", TEXT, &opt.wrk, "program that makes the load (wrk)" },
 };

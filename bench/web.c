@@ -12,6 +12,7 @@
 
 #define ROUNDS 5
 #define ROUNDS_MAX 1000
+#define FOREIGN 15    /* %: on a quiet machine it is 0 to 7 */
 #define LOAD_BUSY 0.9 /* above it, the load's core limits the rate */
 
 struct column {
@@ -126,20 +127,33 @@ static void print_row(const struct web_server *s, const struct column *col)
 	       col->errors[0] ? col->errors : "none");
 }
 
+/* What of the core's busy time the server's threads do not account for, %. */
+static double foreign_share(const struct column *col)
+{
+	double core = figures(col, CORE_US).median;
+
+	return core > 0 ? (1 - figures(col, PROCESS_US).median / core) * 100 : 0;
+}
+
 static void print_table(const struct web_set *set)
 {
-	double steal = 0;
+	double steal = 0, foreign = 0;
 
 	printf("  %-13s %23s %8s %9s %8s %8s %14s\n", "", "core, us/request", "threads", "requests",
 	       "p50", "p99", "busy %, cores");
 	printf("  %-13s %7s %7s %7s %8s %9s %8s %8s %7d %6d  %s\n", "", "25 %", "median", "75 %",
 	       "us/req.", "/s", "us", "us", opt.cores[0], opt.cores[1], "errors");
 	for (int i = 0; i < set->n; i++) {
-		double one = figures(&columns[i], STEAL).high;
+		double one = figures(&columns[i], STEAL).high, share = foreign_share(&columns[i]);
 
 		print_row(&set->at[i], &columns[i]);
 		steal = one > steal ? one : steal;
+		foreign = share > foreign ? share : foreign;
 	}
+	if (foreign > FOREIGN)
+		printf("  note: up to %.0f %% of core %d's busy time was no server's: something "
+		       "else ran there\n",
+		       foreign, opt.cores[0]);
 	if (steal > 1)
 		printf("  note: the host took up to %.0f %% of a core away\n", steal);
 }
@@ -189,6 +203,7 @@ static void compare(const struct web_set *set, const struct web_case *c, int i, 
 	bool nginx = other->kind == WEB_NGINX;
 	const struct comparison list[] = {
 		{ "us/request", CORE_US, nginx ? c->time_nginx : c->time_h2o, c->near, false },
+		{ "threads, us/req.", PROCESS_US, 0, false, false },
 		{ "requests/s", RATE, nginx ? c->rate_nginx : 0, false, true },
 		{ "p99", P99, 1, true, false },
 	};

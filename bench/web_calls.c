@@ -192,60 +192,89 @@ static int print_calls(const struct web_set *set, const struct web_case *c, cons
 
 /* ---------------------------------------------------------------------- eta's own counters */
 
+#define NAME_SIZE 64
+#define DEPTH 8
+
 struct counters {
 	int n;
 	struct {
-		char name[64];
+		char name[NAME_SIZE], text[NAME_SIZE]; /* "": it is a number */
 		double value;
 	} at[COUNTERS];
 };
 
-static void add_counter(struct counters *k, const char *name, double value)
+static void add_counter(struct counters *k, const char *name, const char *text, int len,
+			double value)
 {
 	if (k->n == COUNTERS)
 		return;
-	snprintf(k->at[k->n].name, sizeof(k->at[0].name), "%s", name);
+	snprintf(k->at[k->n].name, NAME_SIZE, "%s", name);
+	snprintf(k->at[k->n].text, NAME_SIZE, "%.*s", len, text);
 	k->at[k->n++].value = value;
 }
 
-/* The end of a name's part: "a.b" becomes "a". */
-static void shorten(char *name, size_t to)
+/* The characters of a JSON string that begins at @at. */
+static size_t string_length(const char *at)
 {
-	name[to] = '\0';
+	size_t n = 0;
+
+	while (at[n] && at[n] != '"')
+		n += at[n] == '\\' && at[n + 1] ? 2 : 1;
+	return n;
 }
 
-#define DEPTH 8
+static bool is_key(const char *after)
+{
+	return after[strspn(after, " \n\t")] == ':';
+}
 
-/* All numbers of a JSON text, each named by the keys that lead to it. */
+/* Of the names of JSON's nested objects, those that lead to here: "a.b". */
+struct where {
+	char name[NAME_SIZE];
+	size_t ends[DEPTH]; /* the length of the name at each depth */
+	int depth;
+};
+
+static void set_key(struct where *w, const char *key, int n)
+{
+	size_t end = w->ends[w->depth];
+
+	snprintf(w->name + end, NAME_SIZE - end, "%s%.*s", end ? "." : "", n, key);
+}
+
+static void nest(struct where *w, char bracket)
+{
+	if (bracket == '{' || bracket == '[') {
+		if (w->depth + 1 < DEPTH)
+			w->ends[++w->depth] = strlen(w->name);
+		return;
+	}
+	w->depth -= w->depth > 0;
+	w->name[w->ends[w->depth]] = '\0';
+}
+
+/* All numbers and texts of @json. */
 static void flatten(const char *json, struct counters *k)
 {
-	char name[64] = "";
-	size_t ends[DEPTH] = { 0 }; /* the length of the name at each depth */
-	int depth = 0;
+	struct where w = { .depth = 0 };
+	char *end;
 
 	k->n = 0;
 	for (const char *at = json; *at; at++) {
-		if (*at == '{' || *at == '[') {
-			if (depth + 1 < DEPTH)
-				ends[++depth] = strlen(name);
-		} else if (*at == '}' || *at == ']') {
-			depth -= depth > 0;
-			shorten(name, ends[depth]);
+		if (strchr("{}[]", *at)) {
+			nest(&w, *at);
 		} else if (*at == '"') {
-			size_t n = strcspn(at + 1, "\"");
+			size_t n = string_length(at + 1);
 
 			if (!at[1 + n])
 				return;
-			if (at[2 + n + strspn(at + 2 + n, " \n\t")] == ':') {
-				shorten(name, ends[depth]);
-				snprintf(name + ends[depth], sizeof(name) - ends[depth], "%s%.*s",
-					 ends[depth] ? "." : "", (int)n, at + 1);
-			}
+			if (is_key(at + 2 + n))
+				set_key(&w, at + 1, (int)n);
+			else
+				add_counter(k, w.name, at + 1, (int)n, 0);
 			at += n + 1;
 		} else if (isdigit((unsigned char)*at)) {
-			char *end;
-
-			add_counter(k, name, strtod(at, &end));
+			add_counter(k, w.name, "", 0, strtod(at, &end));
 			at = end - 1;
 		}
 	}
@@ -279,7 +308,9 @@ static int print_counters(const struct web_server *s, const struct web_case *c)
 	for (int i = 0; i < after.n && i < before.n; i++) {
 		double each = (after.at[i].value - before.at[i].value) / (double)r.requests;
 
-		if (!strcmp(after.at[i].name, before.at[i].name) && each >= SHOWN)
+		if (after.at[i].text[0])
+			printf("    %-40s %s\n", after.at[i].name, after.at[i].text);
+		else if (!strcmp(after.at[i].name, before.at[i].name) && each >= SHOWN)
 			printf("    %-40s %12.3f\n", after.at[i].name, each);
 	}
 	return 0;

@@ -71,11 +71,11 @@ static void write_nginx(FILE *f, const struct web_set *set, const struct web_ser
 		"daemon off;\nmaster_process off;\nworker_processes 1;\n"
 		"pid %s/nginx.pid;\nerror_log %s/nginx.log crit;\n"
 		"events {\n\tworker_connections %d;\n\tuse epoll;\n\tmulti_accept on;\n}\n"
-		"http {\n\taccess_log off;\n\tsendfile on;\n\ttcp_nopush on;\n\ttcp_nodelay on;\n"
+		"http {\n\taccess_log off;\n\tsendfile %s;\n\ttcp_nopush on;\n\ttcp_nodelay on;\n"
 		"\tkeepalive_timeout 3600s;\n\tkeepalive_requests 1000000000;\n"
 		"\topen_file_cache max=1000 inactive=1h;\n\topen_file_cache_valid 1h;\n"
 		"\topen_file_cache_min_uses 1;\n\tdefault_type application/octet-stream;\n",
-		set->dir, set->dir, set->connections + 64);
+		set->dir, set->dir, set->connections + 64, opt.nginx_copies ? "off" : "on");
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		fprintf(f, "\t%s_temp_path %s/nginx-%s;\n", kinds[i], set->dir, kinds[i]);
 	fprintf(f, "\tserver {\n\t\tlisten 127.0.0.1:%d backlog=4096;\n\t\troot %s/root;\n\t}\n}\n",

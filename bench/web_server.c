@@ -14,8 +14,8 @@
 
 #define START_S 10
 #define STOP_S 3
-#define HELP_SIZE 8192
 
+static char eta_help[8192]; /* what eta's server says of itself; empty if it cannot run */
 static const char *const back_ends[] = { "dusi", "epoll", "io_uring" };
 
 bool web_listed(const char *list, const char *word)
@@ -74,8 +74,7 @@ static const char *eta_program(void)
 	return path;
 }
 
-/* What it says of itself; empty if it cannot be run. */
-static void read_help(char *text, size_t size)
+static void read_help(void)
 {
 	char *const argv[] = { (char *)eta_program(), "--help", NULL };
 	int pipes[2];
@@ -83,17 +82,18 @@ static void read_help(char *text, size_t size)
 	ssize_t more;
 	pid_t pid;
 
-	text[0] = '\0';
+	eta_help[0] = '\0';
 	if (pipe2(pipes, O_CLOEXEC))
 		return;
 	pid = program_start(argv, -1, pipes[1]);
 	close(pipes[1]);
-	while (n < size - 1 && (more = read(pipes[0], text + n, size - 1 - n)) > 0)
+	while (n < sizeof(eta_help) - 1 &&
+	       (more = read(pipes[0], eta_help + n, sizeof(eta_help) - 1 - n)) > 0)
 		n += (size_t)more;
-	text[n] = '\0';
+	eta_help[n] = '\0';
 	close(pipes[0]);
 	if (pid > 0 && program_wait(pid, START_S))
-		text[0] = '\0';
+		eta_help[0] = '\0';
 }
 
 static struct web_server *add(struct web_set *set, enum web_kind kind, const char *name)
@@ -108,11 +108,11 @@ static struct web_server *add(struct web_set *set, enum web_kind kind, const cha
 
 static void add_eta(struct web_set *set, bool status)
 {
-	char help[HELP_SIZE], name[24];
+	char name[24];
 
-	read_help(help, sizeof(help));
-	status = status && strstr(help, "--status");
-	if (!strstr(help, "--aio")) {
+	read_help();
+	status = status && strstr(eta_help, "--status");
+	if (!strstr(eta_help, "--aio")) {
 		add(set, WEB_ETA, "eta")->status = status;
 		return;
 	}
@@ -130,7 +130,7 @@ static void add_eta(struct web_set *set, bool status)
 
 /* ---------------------------------------------------------------------------- start, stop */
 
-#define WORDS_MAX 16
+#define WORDS_MAX 24
 
 struct words {
 	char *at[WORDS_MAX];
@@ -150,6 +150,7 @@ static void word(struct words *w, const char *format, ...)
 	w->at[++w->n] = NULL;
 }
 
+/* Its limits are out of the way, as the others' are; older ones have fewer of them. */
 static void eta_words(const struct web_set *set, const struct web_server *s, struct words *w)
 {
 	word(w, "--listen");
@@ -158,6 +159,14 @@ static void eta_words(const struct web_set *set, const struct web_server *s, str
 	word(w, "%d", set->connections);
 	word(w, "--timeout");
 	word(w, "3600");
+	if (strstr(eta_help, "--idle")) {
+		word(w, "--idle");
+		word(w, "3600");
+	}
+	if (strstr(eta_help, "--max-requests")) {
+		word(w, "--max-requests");
+		word(w, "0");
+	}
 	if (s->aio[0]) {
 		word(w, "--aio");
 		word(w, "%s", s->aio);
