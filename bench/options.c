@@ -90,7 +90,7 @@ static const struct option_row rows[] = {
 	{ "post rdm-post", "max-post-ns", NUMBER, &opt.max_post_ns,
 	  "target: median per post (150)" },
 
-	{ "idle " WEB_ALL, "seconds", NUMBER, &opt.seconds, "length of each measurement (3)" },
+	{ "idle web web-calls", "seconds", NUMBER, &opt.seconds, "length of each measurement (3)" },
 	{ "idle", "max-idle-percent", NUMBER, &opt.max_idle_percent,
 	  "target: of a core, an idle process (1)" },
 	{ "idle", "max-poll-percent", NUMBER, &opt.max_poll_percent,
