@@ -910,7 +910,8 @@ static void get_options(void **state)
 
 	(void)state;
 	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, 0, &value, &len), -ENOPROTOOPT);
-	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_DEFER_ACCEPT + 1, &value, &len), -ENOPROTOOPT);
+	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_DEFER_ACCEPT + 1, &value, &len),
+			 -ENOPROTOOPT);
 	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, INT_MIN, &value, &len), -ENOPROTOOPT);
 	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_NODELAY, NULL, &len), -EINVAL);
 	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_NODELAY, &value, NULL), -EINVAL);
