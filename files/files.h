@@ -35,7 +35,7 @@ enum files_op {
 	FILES_STAT,
 	FILES_SYNC,
 	FILES_CLOSE,   /* closes fd; never fails */
-	FILES_PREPARE, /* reads bytes from `offset` on into the page cache, as many as `len` */
+	FILES_PREPARE, /* reads `len` bytes from `offset` on into the page cache; result: how many */
 };
 
 /* The caller's, untouched by the caller from files_submit() to done(). */
@@ -46,7 +46,7 @@ struct files_req {
 	uint16_t niov;
 	int fd; /* FILES_OPEN: the folder to begin at, or AT_FDCWD */
 	uint64_t offset;
-	size_t len;
+	size_t len; /* FILES_READ, FILES_WRITE: the sum of `iov` */
 	union {
 		struct iovec *iov; /* may be changed */
 		const char *path;  /* FILES_OPEN */
@@ -56,7 +56,7 @@ struct files_req {
 		uint64_t flags, mode, resolve;
 	} how;
 	int64_t result;
-	size_t moved;
+	size_t moved; /* bytes, an error notwithstanding */
 	void (*done)(struct files_req *req);
 };
 
@@ -77,14 +77,20 @@ struct files_env {
  * Threads are started when first needed, and end when long unused.
  */
 int files_open(const struct files_env *env, struct files **files);
-/* Waits for what is under way: no done() is called any more. */
+/*
+ * Waits for what was submitted, and carries it out; no done() is called any more. What a FILES_OPEN
+ * has opened that nobody was told of is closed.
+ */
 void files_close(struct files *files);
 
 /* Never fails: a request that cannot be begun ends with the reason. */
 void files_submit(struct files *files, struct files_req *req);
-/* What was submitted begins, as far as it has not yet. Once per turn. */
+/* What was submitted begins, as far as it has not yet. Once per turn, before files_reap(). */
 void files_flush(struct files *files);
-/* Calls done() for at most @max ended requests, which may submit anew. Returns how many. */
+/*
+ * Calls done() for at most @max ended requests, which may submit anew: that begins before this returns.
+ * Returns how many; after @max of them there may be more, of which no wake-up tells.
+ */
 int files_reap(struct files *files, int max);
 /* Requests under way, and not yet reaped. */
 unsigned files_busy(const struct files *files);

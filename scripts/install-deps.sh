@@ -20,6 +20,7 @@ TEXT
 
 # package=program: present if the program is, wherever it came from. A bare package: by dpkg.
 build=(gcc=gcc libc6-dev make=make cmake=cmake pkg-config=pkg-config libfabric-dev libisal-dev nettle-dev
+	liburing-dev
 	libcmocka-dev)
 demo=(libfabric-bin=fi_pingpong curl=curl)
 test=("${demo[@]}" "g++=g++" git=git python3=python3 binutils=nm iproute2=ip
