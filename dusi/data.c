@@ -17,24 +17,29 @@ struct op {
 	uint32_t bytes;
 };
 
-static int gather(struct op *op, const struct dusi_buf *bufs, int n, uint64_t tag)
+int dusi_gather(const struct dusi_buf *bufs, int n, struct ppe_sge *sge, uint32_t *bytes)
 {
 	if (!bufs || n < 1 || n > DUSI_BUFS_MAX)
 		return -EINVAL;
-	op->bytes = 0;
+	*bytes = 0;
 	for (int i = 0; i < n; i++) {
-		if (bufs[i].len > DUSI_OP_BYTES_MAX - op->bytes)
+		if (bufs[i].len > DUSI_OP_BYTES_MAX - *bytes)
 			return -EMSGSIZE;
-		op->bytes += bufs[i].len;
-		op->sge[i] = (struct ppe_sge){
+		*bytes += bufs[i].len;
+		sge[i] = (struct ppe_sge){
 			.addr = (uintptr_t)bufs[i].addr,
 			.len = bufs[i].len,
 			.region = bufs[i].mem.region,
 			.ptag = bufs[i].mem.ptag,
 		};
 	}
-	op->post = (struct ppe_post){ .user_tag = tag, .sge = op->sge, .nsge = n };
 	return 0;
+}
+
+static int gather(struct op *op, const struct dusi_buf *bufs, int n, uint64_t tag)
+{
+	op->post = (struct ppe_post){ .user_tag = tag, .sge = op->sge, .nsge = n };
+	return dusi_gather(bufs, n, op->sge, &op->bytes);
 }
 
 int Dusi_Send(dusi_sock_t sock, const struct dusi_buf *bufs, int n, uint64_t tag)

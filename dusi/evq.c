@@ -4,6 +4,23 @@
  */
 #include "dusi/handle.h"
 
+int dusi_bound_evq(const struct dusi_ual *u, dusi_evq_t evq, struct ppe_evq **out)
+{
+	struct dusi_ual *owner;
+	struct dusi_evq *q;
+	int err;
+
+	if (!evq.id)
+		return 0;
+	err = dusi_find_evq(evq, &owner, &q);
+	if (err)
+		return err;
+	if (owner != u)
+		return -EXDEV;
+	*out = q->ppe;
+	return 0;
+}
+
 static int evq_open(struct dusi_ual *u, uint32_t size, struct dusi_evq *q)
 {
 	const struct ppe_evq_attr attr = { .size = size, .flags = PPE_LOCKED };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * handle.c - giving handles and taking them back: the process's table of UALs, and the tables of
- * event queues and sockets in each.
+ * event queues, sockets and files in each.
  */
 #include "dusi/handle.h"
 

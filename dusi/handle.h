@@ -19,8 +19,8 @@
  * complete. Places are in chunks that neither move nor go away while the UAL lives. Nothing keeps
  * an object alive while it is used: a program must not use a handle that it is closing (dusi.h).
  *
- * Events do not come through here at all: the engine carries a socket's handle and context with
- * each of them, so those of a closed socket are reported rightly although its place is in use again.
+ * Events do not come through here at all: the engine carries a socket's or file's handle and context
+ * with each of them, so those of a closed one are reported rightly although its place is in use again.
  */
 #ifndef DUSI_HANDLE_H
 #define DUSI_HANDLE_H
@@ -35,13 +35,14 @@
 #include "dusi/dusi.h"
 #include "ppe/ppe.h"
 
-enum dusi_kind { DUSI_KIND_NONE, DUSI_KIND_UAL, DUSI_KIND_EVQ, DUSI_KIND_SOCK };
+enum dusi_kind { DUSI_KIND_FILE, DUSI_KIND_UAL, DUSI_KIND_EVQ, DUSI_KIND_SOCK };
 
 #define DUSI_UALS 256 /* numbers; 0 is not used */
 #define DUSI_INDEX_BITS 22
 #define DUSI_SOCKS_MAX (1u << 20) /* as many as one engine can have */
 #define DUSI_SOCKS_DEFAULT 65536
 #define DUSI_EVQS_MAX 1024
+#define DUSI_FILES_MAX 65536
 #define DUSI_CHUNK 64 /* places */
 
 static inline unsigned dusi_id_ual(uint64_t id)
@@ -91,6 +92,11 @@ struct dusi_sock {
 	_Atomic uint64_t accept_timeout_us;
 };
 
+struct dusi_file {
+	struct dusi_place place;
+	struct ppe_file *ppe;
+};
+
 struct dusi_ual {
 	uint64_t id;
 	struct ppe_ual *ppe;
@@ -98,6 +104,7 @@ struct dusi_ual {
 	pthread_mutex_t lock; /* inside it: the engine's turn, never the application's code */
 	struct dusi_table evqs;
 	struct dusi_table socks;
+	struct dusi_table files;
 };
 
 int dusi_table_init(struct dusi_table *t, enum dusi_kind kind, size_t size, uint32_t limit);
@@ -186,5 +193,24 @@ static inline int dusi_find_sock(dusi_sock_t handle, struct dusi_ual **ual, stru
 	*sock = dusi_table_find(&(*ual)->socks, handle.id);
 	return *sock ? 0 : -EBADF;
 }
+
+static inline int dusi_find_file(dusi_file_t handle, struct dusi_ual **ual, struct dusi_file **file)
+{
+	int err = dusi_enter(handle.id, DUSI_KIND_FILE, ual);
+
+	if (err)
+		return err;
+	*file = dusi_table_find(&(*ual)->files, handle.id);
+	/* while it is being opened there is nothing there yet */
+	return *file && (*file)->ppe ? 0 : -EBADF;
+}
+
+/*
+ * The engine's queue behind @evq, to bind something of @u to; *@out stays as it is when none was given.
+ * -EBADF, -EXDEV.
+ */
+int dusi_bound_evq(const struct dusi_ual *u, dusi_evq_t evq, struct ppe_evq **out);
+/* A list of pieces as a gather list. @bytes: in all. -EINVAL, -EMSGSIZE. */
+int dusi_gather(const struct dusi_buf *bufs, int n, struct ppe_sge *sge, uint32_t *bytes);
 
 #endif

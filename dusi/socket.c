@@ -11,33 +11,15 @@
 
 /* ------------------------------------------------------------------ made and closed */
 
-/* The engine's queue behind @evq; *@out stays as it is when none was given. */
-static int bound_evq(const struct dusi_ual *u, dusi_evq_t evq, struct ppe_evq **out)
-{
-	struct dusi_ual *owner;
-	struct dusi_evq *q;
-	int err;
-
-	if (!evq.id)
-		return 0;
-	err = dusi_find_evq(evq, &owner, &q);
-	if (err)
-		return err;
-	if (owner != u)
-		return -EXDEV;
-	*out = q->ppe;
-	return 0;
-}
-
 /* Either queue stands in for the other. */
 static int bound_evqs(const struct dusi_ual *u, const struct dusi_socket_attr *attr,
 		      struct ppe_dti_attr *dti)
 {
-	int err = bound_evq(u, attr->tx_evq, &dti->tx_evq);
+	int err = dusi_bound_evq(u, attr->tx_evq, &dti->tx_evq);
 
 	dti->rx_evq = dti->tx_evq;
 	if (!err)
-		err = bound_evq(u, attr->rx_evq, &dti->rx_evq);
+		err = dusi_bound_evq(u, attr->rx_evq, &dti->rx_evq);
 	if (err)
 		return err;
 	if (!dti->tx_evq)

@@ -11,6 +11,7 @@ static_assert(DUSI_POOL_CLASSES == PPE_POOL_CLASSES, "classes are handed through
 
 static void ual_free(struct dusi_ual *u)
 {
+	dusi_table_fini(&u->files);
 	dusi_table_fini(&u->socks);
 	dusi_table_fini(&u->evqs);
 	pthread_mutex_destroy(&u->lock);
@@ -25,7 +26,8 @@ static struct dusi_ual *ual_new(uint32_t max_sockets)
 		return NULL;
 	pthread_mutex_init(&u->lock, NULL);
 	if (dusi_table_init(&u->evqs, DUSI_KIND_EVQ, sizeof(struct dusi_evq), DUSI_EVQS_MAX) ||
-	    dusi_table_init(&u->socks, DUSI_KIND_SOCK, sizeof(struct dusi_sock), max_sockets)) {
+	    dusi_table_init(&u->socks, DUSI_KIND_SOCK, sizeof(struct dusi_sock), max_sockets) ||
+	    dusi_table_init(&u->files, DUSI_KIND_FILE, sizeof(struct dusi_file), DUSI_FILES_MAX)) {
 		ual_free(u);
 		return NULL;
 	}
@@ -36,6 +38,7 @@ static int engine_open(const struct dusi_ual_attr *attr, struct dusi_ual *u)
 {
 	struct ppe_ual_attr ppe = {
 		.placement = attr->placement,
+		.flags = attr->flags & DUSI_SINGLE_THREAD ? PPE_UAL_SINGLE_THREAD : 0,
 		.max_dtis = u->socks.limit,
 		.max_evqs = u->evqs.limit,
 	};
@@ -68,7 +71,8 @@ int Dusi_Open_Ual(const struct dusi_ual_attr *attr, dusi_ual_t *ual)
 
 	if (!attr)
 		attr = &defaults;
-	if (!ual || attr->max_sockets > DUSI_SOCKS_MAX)
+	if (!ual || attr->max_sockets > DUSI_SOCKS_MAX ||
+	    attr->flags & ~(unsigned)DUSI_SINGLE_THREAD)
 		return -EINVAL;
 	u = ual_new(attr->max_sockets ? attr->max_sockets : DUSI_SOCKS_DEFAULT);
 	if (!u)
@@ -94,6 +98,27 @@ int Dusi_Close_Ual(dusi_ual_t ual)
 		return err;
 	ppe_ual_close(u->ppe);
 	ual_free(u);
+	return 0;
+}
+
+int Dusi_Query_Ual(dusi_ual_t ual, struct dusi_ual_info *info)
+{
+	struct ppe_ual_info ppe;
+	struct dusi_ual *u;
+	int err = dusi_find_ual(ual, &u);
+
+	if (err)
+		return err;
+	if (!info)
+		return -EINVAL;
+	ppe_ual_info(u->ppe, &ppe);
+	*info = (struct dusi_ual_info){
+		.placement = ppe.placement,
+		.fabric = ppe.fabric,
+		.fabric_why = ppe.fabric_why,
+		.files = ppe.files,
+		.files_why = ppe.files_why,
+	};
 	return 0;
 }
 

@@ -20,15 +20,19 @@ static void translate(const struct ppe_event *in, struct dusi_event *out)
 	static const uint8_t type[] = {
 		[PPE_EV_SEND] = DUSI_EV_SEND,         [PPE_EV_RECV] = DUSI_EV_RECV,
 		[PPE_EV_CONNECT] = DUSI_EV_CONNECT,   [PPE_EV_ACCEPT] = DUSI_EV_ACCEPT,
-		[PPE_EV_SHUTDOWN] = DUSI_EV_SHUTDOWN,
+		[PPE_EV_SHUTDOWN] = DUSI_EV_SHUTDOWN, [PPE_EV_FILE_OPEN] = DUSI_EV_OPEN,
+		[PPE_EV_FILE_READ] = DUSI_EV_READ,    [PPE_EV_FILE_WRITE] = DUSI_EV_WRITE,
+		[PPE_EV_FILE_STAT] = DUSI_EV_STAT,    [PPE_EV_FILE_SYNC] = DUSI_EV_SYNC,
 	};
+	bool of_file = in->type >= PPE_EV_FILE_OPEN;
 
 	assert(in->type < sizeof(type) && type[in->type]);
 	*out = (struct dusi_event){
 		.type = type[in->type],
 		.status = in->status,
 		.tag = in->user_tag,
-		.sock.id = in->cookie,
+		.sock.id = of_file ? 0 : in->cookie,
+		.file.id = of_file ? in->cookie : 0,
 		.context = in->context,
 		.len = in->len,
 	};

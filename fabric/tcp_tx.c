@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * tcp_tx.c - kernel TCP, transmit: one gathered write per connection.
+ * tcp_tx.c - kernel TCP, transmit: one gathered write per connection, and files' bytes.
  */
 #include "fabric/tcp_internal.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #define TX_TRIES_MAX 16
@@ -96,16 +98,85 @@ static bool tx_error(struct fab_conn *c, int err)
 	}
 }
 
-static ssize_t tx_write(struct fab_conn *c, struct iovec *iov, int cnt)
+static ssize_t tx_write(struct fab_conn *c, struct iovec *iov, int cnt, bool more)
 {
+	int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)cnt };
 	ssize_t n;
 
 	do {
 		COUNT(c->src.fab, sys_write, 1);
-		n = sendmsg(c->src.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = sendmsg(c->src.fd, &msg, flags);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
+}
+
+/*
+ * sendfile(2) knows no MSG_NOSIGNAL. A signal that the program had not blocked could not be pending
+ * before, so the one that is now is ours to take.
+ */
+static ssize_t sendfile_quiet(int fd, const struct fab_file_range *range, size_t len)
+{
+	off_t offset = (off_t)range->offset;
+	struct timespec none = { 0 };
+	sigset_t pipe, old;
+	ssize_t n;
+
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe, &old);
+	do {
+		n = sendfile(fd, range->fd, &offset, len);
+	} while (n < 0 && errno == EINTR);
+	n = n < 0 ? -errno : n;
+	/* also when something was sent first */
+	if (n != (ssize_t)len && !sigismember(&old, SIGPIPE))
+		sigtimedwait(&pipe, NULL, &none);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return n;
+}
+
+/* Errors of the file, which are not the connection's. */
+static bool is_of_file(ssize_t err)
+{
+	switch (err) {
+	case -ENODATA:
+	case -EIO:
+	case -EINVAL:
+	case -EBADF:
+	case -EISDIR:
+	case -ESPIPE:
+	case -EOVERFLOW:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A range, or the first bytes of it. Asked again at once: what follows, or why it was cut short. */
+static bool tx_file(struct fab_conn *c, const struct iovec *iov, size_t *sent)
+{
+	size_t len = iov->iov_len;
+	ssize_t n;
+	int err;
+
+	COUNT(c->src.fab, sys_sendfile, 1);
+	n = sendfile_quiet(c->src.fd, iov->iov_base, len);
+	if (!n)
+		n = -ENODATA;
+	if (is_of_file(n)) {
+		err = c->ops->tx_fault(c->user, (int)n);
+		if (err)
+			conn_fail(c, err);
+		return !src_dead(&c->src);
+	}
+	if (n < 0)
+		return tx_error(c, (int)n);
+	*sent += (size_t)n;
+	COUNT(c->src.fab, tx_bytes, (uint64_t)n);
+	COUNT(c->src.fab, tx_short, (size_t)n < len);
+	c->ops->tx_done(c->user, (size_t)n);
+	return !src_dead(&c->src);
 }
 
 /*
@@ -117,16 +188,21 @@ static bool tx_once(struct fab_conn *c, struct iovec *iov, size_t *sent)
 {
 	size_t room;
 	ssize_t n;
+	bool more;
 	int cnt;
 
 	c->src.flags &= ~SRC_TX_WANT;
 	cnt = c->ops->tx_next(c->user, iov, FAB_IOV_MAX, FAB_WRITE_BYTES);
 	if (src_dead(&c->src) || cnt <= 0)
 		return false;
+	if (cnt & FAB_TX_FILE)
+		return tx_file(c, iov, sent);
+	more = cnt & FAB_TX_MORE;
+	cnt &= ~FAB_TX_MORE;
 	room = iov_bytes(iov, cnt);
 	if (!room)
 		return false;
-	n = tx_write(c, iov, cnt);
+	n = tx_write(c, iov, cnt, more);
 	if (n < 0)
 		return tx_error(c, (int)n);
 	*sent += (size_t)n;
@@ -138,6 +214,8 @@ static bool tx_once(struct fab_conn *c, struct iovec *iov, size_t *sent)
 		COUNT(c->src.fab, tx_short, 1);
 		return true;
 	}
+	if (more)
+		return true;
 	/* The list may have been cut by a bound: ask again at the next flush. */
 	if (room >= FAB_WRITE_BYTES / 4 || cnt >= FAB_IOV_MAX / 4)
 		conn_dirty(c);

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ppe/engine.h"
+#include "ppe/file.h"
 
 static const struct fab_stream_ops *stream_of(const struct ppe_dti *d)
 {
@@ -400,6 +400,7 @@ static int cancel_slot(struct ppe_dti *d, struct ppe_evq *q, union ppe_slot *slo
 		return -EAGAIN;
 	dti_event(d, q, type, slot->wr.user_tag, -ECANCELED, 0);
 	count(d->ual, cancelled, 1);
+	file_sent(d->ual, slot);
 	slot->wr = (struct ppe_wr){ .op = PPE_WR_NONE, .nslots = slots };
 	return 0;
 }
@@ -415,7 +416,9 @@ static int cancel_queue(struct ppe_dti *d, struct queue_view v, uint32_t skip, u
 	while ((slots = queue_peek(v, at, &c))) {
 		const struct ppe_wr *wr = &c.s[0].wr;
 
-		if ((wr->op == PPE_WR_SEND || wr->op == PPE_WR_RECV) && wr->user_tag == tag) {
+		if ((wr->op == PPE_WR_SEND || wr->op == PPE_WR_RECV ||
+		     wr->op == PPE_WR_SEND_FILE) &&
+		    wr->user_tag == tag) {
 			int err = cancel_slot(d, q, &v.ring[(head + at) & v.mask], slots, type);
 
 			if (err)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ppe/engine.h"
+#include "ppe/file.h"
 
 #define DEFAULT_SLOTS 16
 #define SLOTS_MAX (1u << 20)
@@ -407,6 +407,8 @@ static bool flush_queue(struct ppe_dti *d, struct queue_view v, struct ppe_evq *
 			flush_event(d, q, recv, s, error);
 		}
 		count(d->ual, flushed, !nothing);
+		if (!recv)
+			file_sent(d->ual, s);
 		queue_release(v, n);
 		if (tell && d->m)
 			message_count_flushed(d, recv, s, n);
@@ -426,6 +428,7 @@ static void flush_partial(struct ppe_dti *d, int error)
 		evq_unreserve(d->tx_evq);
 	else
 		dti_event(d, d->tx_evq, PPE_EV_SEND, wr->user_tag, error, d->tx_off);
+	file_sent(d->ual, d->tx_copy.s);
 	queue_release(dti_sq(d), wr->nslots);
 }
 

@@ -13,6 +13,7 @@
  *	engine.c	one turn: doorbells, fabric, queues, events
  *	dti.c		a DTI's life; what both services share
  *	stream.c	the stream service: bytes between a stream connection and the queues
+ *	file.c		files: operations on them, and ranges of them that are sent
  *	message.c	the message service: messages between a queue pair and the queues
  *	mr.c		the one road from numbers to memory
  *	pool.c		anonymous buffers
@@ -60,6 +61,7 @@ static_assert(sizeof(struct mr_entry) <= 32, "a local region");
 
 struct mr_table {
 	struct mr_entry *entry;
+	uint16_t *users; /* file operations that use each; NULL: none ever did */
 	uint32_t count, room, first_free;
 };
 
@@ -90,6 +92,10 @@ int mr_check(const struct mr_table *t, uint32_t region, uint32_t ptag, uint64_t 
 /* The same for peers, who name a region by a key of their protection domain: pd_check() is the way in. */
 int mr_check_remote(const struct mr_table *t, uint32_t number, uint32_t auth, uint64_t addr,
 		    uint64_t len, unsigned access, struct iovec *iov);
+/* A file operation holds a region that was checked: it cannot be deregistered. -ENOMEM. */
+int mr_use(struct mr_table *t, uint32_t region);
+/* By its number. */
+void mr_unuse(struct mr_table *t, uint32_t number);
 void mr_table_destroy(struct mr_table *t);
 
 struct pool_class {
@@ -284,7 +290,9 @@ struct ppe_dti {
 
 	/* the send that is partly on the wire */
 	bool tx_part;
+	bool tx_cold; /* the file's bytes that are next are being read */
 	uint32_t tx_off;
+	struct fab_file_range tx_range; /* as tx_next named it */
 	struct wr_copy tx_copy;
 
 	struct msg_dti *m; /* message service only: message.h */
@@ -427,6 +435,8 @@ struct tx_op {
 	struct iovec iov[PPE_SGE_MAX];
 	uint32_t len;
 	unsigned slots;
+	struct ppe_file *file; /* NULL: memory */
+	uint64_t offset;
 };
 #define TX_BATCH 128
 
@@ -502,6 +512,17 @@ struct ppe_ual {
 	uint32_t nevqs;
 	struct anon_buf *landing; /* where unexpected stream bytes land first */
 	uint32_t turns;
+
+	/* files */
+	uint32_t file_work; /* requests that the service has: the one word that turns look at */
+	bool file_hold;     /* the next turn begins what was posted in this one */
+	bool file_left;     /* more have ended than this turn has told */
+	struct files *files;
+	uint32_t posted_file_ops;
+	struct file_op *free_file_ops;
+	struct ppe_file **file;
+	uint32_t nfiles, files_room, file_first_free;
+
 	bool by_thread;                                             /* this turn is the thread's */
 	struct list dead_links, free_ops, free_big_ops, free_recvs; /* message service */
 	struct wire_send *sends; /* what the link sends_of has been asked for in this write */

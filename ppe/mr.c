@@ -116,6 +116,14 @@ static int table_grow(struct mr_table *t)
 		t->first_free = NO_ENTRY;
 	memset(entry + t->room, 0, (room - t->room) * sizeof(*entry));
 	t->entry = entry;
+	if (t->users) {
+		uint16_t *users = realloc(t->users, room * sizeof(*users));
+
+		if (!users)
+			return -ENOMEM;
+		memset(users + t->room, 0, (room - t->room) * sizeof(*users));
+		t->users = users;
+	}
 	t->room = room;
 	return 0;
 }
@@ -381,6 +389,26 @@ void mr_counted(struct ppe_ual *ual, uint32_t region, unsigned access)
 		cntr_bump(e->remote->writes);
 }
 
+/* ------------------------------------------------------------------------ for files */
+
+/* Those are carried out between turns, so a check at the beginning is not enough. */
+int mr_use(struct mr_table *t, uint32_t region)
+{
+	if (!t->users) {
+		t->users = calloc(t->room, sizeof(*t->users));
+		if (!t->users)
+			return -ENOMEM;
+	}
+	t->users[handle_number(region)]++;
+	return 0;
+}
+
+void mr_unuse(struct mr_table *t, uint32_t number)
+{
+	assert(t->users[number]);
+	t->users[number]--;
+}
+
 /* -------------------------------------------------------------------------- ending */
 
 static void remote_leave(struct ppe_ual *ual, struct mr_remote *r)
@@ -401,6 +429,8 @@ int ppe_mr_deregister(struct ppe_ual *ual, struct ppe_mr mr)
 	/* accesses are made within a turn, so with the turn in hand there is none */
 	turn_lock(ual);
 	err = region_find(&ual->mrs, mr.region, mr.ptag, &e);
+	if (!err && ual->mrs.users && ual->mrs.users[handle_number(mr.region)])
+		err = -EBUSY;
 	if (!err) {
 		if (e->remote)
 			remote_leave(ual, e->remote);
@@ -418,5 +448,6 @@ void mr_table_destroy(struct mr_table *t)
 		if (t->entry[i].live)
 			free(t->entry[i].remote);
 	free(t->entry);
+	free(t->users);
 	memset(t, 0, sizeof(*t));
 }

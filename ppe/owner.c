@@ -25,7 +25,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-#include "ppe/engine.h"
+#include "ppe/file.h"
 
 #define SPIN_US 20          /* before sleeping, when it paid off the last time */
 #define TURN_PATIENCE_US 10 /* of a poller that finds the turn taken */
@@ -95,8 +95,11 @@ void turn_unlock(struct ppe_ual *ual)
 	bool left;
 
 	assert(turn_held(ual));
+	if (ual->file_work)
+		file_turn(ual);
 	turn_publish(ual);
-	left = !list_empty(&ual->active);
+	left = !list_empty(&ual->active) || ual->file_left;
+	ual->file_left = false;
 	atomic_store_explicit(&ual->turn_owner, NULL, memory_order_relaxed);
 	mutex_unlock(&ual->turn);
 	if (left)

@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ppe/engine.h"
+#include "ppe/file.h"
 #include "ppe/remote.h"
 
 #define UNSENT_SLOTS 128 /* so many posted and not yet sent: transmit, whoever polls */
@@ -213,16 +213,10 @@ static void ring(struct ppe_dti *d, const struct ppe_post *p, uint32_t bytes)
 	}
 }
 
-static int post_tx(struct ppe_dti *d, uint8_t op, const struct ppe_post *p)
+static int post_tx_bytes(struct ppe_dti *d, uint8_t op, const struct ppe_post *p, uint32_t length)
 {
-	uint64_t length;
 	int err;
 
-	if (!ual_alive(d->ual))
-		return -EOWNERDEAD;
-	err = post_check(p, &length);
-	if (err)
-		return err;
 	if (d->flags & PPE_LOCKED)
 		mutex_lock(&d->sq_lock);
 	err = queue_put(dti_sq(d), op, p, length);
@@ -231,6 +225,17 @@ static int post_tx(struct ppe_dti *d, uint8_t op, const struct ppe_post *p)
 	if (d->flags & PPE_LOCKED)
 		mutex_unlock(&d->sq_lock);
 	return err;
+}
+
+static int post_tx(struct ppe_dti *d, uint8_t op, const struct ppe_post *p)
+{
+	uint64_t length;
+	int err;
+
+	if (!ual_alive(d->ual))
+		return -EOWNERDEAD;
+	err = post_check(p, &length);
+	return err ? err : post_tx_bytes(d, op, p, length);
 }
 
 /* ------------------------------------------------------------------ message service */
@@ -410,6 +415,44 @@ int ppe_post_message(struct ppe_dti *d, const struct ppe_msg *m)
 int ppe_post_send(struct ppe_dti *d, const struct ppe_post *p)
 {
 	return post_tx(d, PPE_WR_SEND, p);
+}
+
+static int send_file_check(const struct ppe_dti *d, const struct ppe_file *f, uint64_t offset,
+			   uint64_t len)
+{
+	if (!ual_alive(d->ual))
+		return -EOWNERDEAD;
+	if (f->ual != d->ual)
+		return -EXDEV;
+	if (d->service != PPE_STREAM)
+		return -EOPNOTSUPP;
+	if (len > UINT32_MAX)
+		return -EMSGSIZE;
+	if (offset > INT64_MAX - len)
+		return -EINVAL;
+	return atomic_load(&f->fd) < 0 ? -EBADF : 0;
+}
+
+/* Counted before it can be seen: the file stays until this send is over. */
+int ppe_post_send_file(struct ppe_dti *d, struct ppe_file *f, uint64_t offset, uint64_t len,
+		       uint64_t user_tag, unsigned flags)
+{
+	const struct ppe_wr_file range = { .offset = offset, .file = f->handle };
+	const struct ppe_post p = {
+		.user_tag = user_tag,
+		.inline_data = &range,
+		.inline_len = sizeof(range),
+		.flags = flags & PPE_POST_MORE,
+	};
+	int err = send_file_check(d, f, offset, len);
+
+	if (err)
+		return err;
+	atomic_fetch_add(&f->sends, 1);
+	err = post_tx_bytes(d, PPE_WR_SEND_FILE, &p, len);
+	if (err)
+		atomic_fetch_sub(&f->sends, 1);
+	return err;
 }
 
 int ppe_post_shutdown(struct ppe_dti *d, uint64_t user_tag)

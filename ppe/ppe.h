@@ -122,6 +122,7 @@ struct ppe_counters {
 	uint64_t thread_wakes, thread_takeovers;
 	uint64_t evq_stalls, rx_stalls, pool_stalls;
 	uint64_t anon_bytes, anon_copied; /* into anonymous buffers; and from there to receives */
+	uint64_t file_ops, file_waits;    /* operations; sends that waited for a file to be read */
 	uint64_t rejects[PPE_REJECT_REASONS];
 	/* levels, not counts */
 	uint64_t dtis, evqs, regions, pool_used;
@@ -159,7 +160,8 @@ int ppe_mr_register(struct ppe_ual *ual, const void *addr, size_t len, unsigned 
 		    struct ppe_mr *mr);
 /*
  * No operation touches the region after this returns; those that name it end with -EKEYREVOKED.
- * -ENOKEY, -EKEYREVOKED, -EKEYREJECTED: not a live region, or not its tag.
+ * -ENOKEY, -EKEYREVOKED, -EKEYREJECTED: not a live region, or not its tag; -EBUSY: a file operation
+ * uses it.
  */
 int ppe_mr_deregister(struct ppe_ual *ual, struct ppe_mr mr);
 
@@ -216,6 +218,12 @@ enum ppe_event_type {
 	PPE_EV_FETCH,        /* with result, compare included */
 	PPE_EV_REMOTE_WRITE, /* a peer wrote so many bytes, and sent data along */
 	PPE_EV_RELEASED,     /* a receive for many messages is the application's again */
+	/* of files: cookie, context and handle are the file's */
+	PPE_EV_FILE_OPEN,
+	PPE_EV_FILE_READ,
+	PPE_EV_FILE_WRITE,
+	PPE_EV_FILE_STAT,
+	PPE_EV_FILE_SYNC,
 };
 
 #define PPE_EVF_TRUNCATED 0x01 /* receive: the message was full_len long, len bytes of it fitted */
@@ -239,7 +247,7 @@ struct ppe_event {
 		uint64_t full_len; /* PPE_EVF_TRUNCATED */
 	};
 	uint64_t tag;
-	uint32_t dti;   /* handle */
+	uint32_t dti;   /* handle, of a DTI or a file */
 	uint16_t type;  /* enum ppe_event_type */
 	uint16_t flags; /* PPE_EVF_ */
 	int32_t status; /* 0, or a negative errno value */
@@ -259,7 +267,7 @@ struct ppe_evq_attr {
 
 /* -ENOMEM, -ENOSPC: max_evqs; -EINVAL: more than 2^20 events. */
 int ppe_evq_create(struct ppe_ual *ual, const struct ppe_evq_attr *attr, struct ppe_evq **evq);
-/* -EBUSY: a DTI is bound to it, or a thread waits on it. */
+/* -EBUSY: a DTI or a file is bound to it, or a thread waits on it. */
 int ppe_evq_destroy(struct ppe_evq *evq);
 
 /*
@@ -489,6 +497,62 @@ int ppe_post_recv(struct ppe_dti *dti, const struct ppe_post *p);
 int ppe_post_shutdown(struct ppe_dti *dti, uint64_t user_tag);
 /* Stream: nothing, behind all sends posted so far. Ends with PPE_EV_SHUTDOWN. */
 int ppe_post_nop(struct ppe_dti *dti, uint64_t user_tag);
+
+/* ------------------------------------------------------------------------ files */
+
+/*
+ * Operations on files, with events in the same queues. Posted as control calls are, with the engine in
+ * hand for a moment; they end in any order. -EAGAIN: no slot in the event queue, or 4,096 operations
+ * are under way: take events first. A region that is in use here cannot be deregistered.
+ */
+struct ppe_file;
+struct statx;
+
+struct ppe_file_attr {
+	struct ppe_evq *evq; /* never NULL */
+	uint64_t cookie;     /* comes back in every event */
+	uint64_t context;    /* likewise; not looked at */
+};
+
+/* As openat2(2); O_CLOEXEC is added. */
+struct ppe_open {
+	int dirfd;
+	const char *path;
+	uint64_t flags, mode, resolve;
+};
+
+/*
+ * Ends with PPE_EV_FILE_OPEN, before which *@file is set; the file is there in any case, and other operations on it end with -EBADF
+ * as long as it is not open. At once: -EINVAL: event queue; -ENAMETOOLONG; -EAGAIN; -ENOSPC: 65,536 files;
+ * -EINVAL, -EOPNOTSUPP: $ETA_FILES asks for what there is not.
+ */
+int ppe_file_open(struct ppe_ual *ual, const struct ppe_file_attr *attr, const struct ppe_open *how,
+		  uint64_t user_tag, struct ppe_file **file);
+/* The same for a descriptor, which is the engine's from here on. -EBADF; -ESPIPE: pipe or socket. */
+int ppe_file_adopt(struct ppe_ual *ual, const struct ppe_file_attr *attr, int fd,
+		   struct ppe_file **file);
+/* @file is gone; operations and sends that were posted go on, and the descriptor till then. */
+int ppe_file_close(struct ppe_file *file);
+/*
+ * PPE_EV_FILE_READ, PPE_EV_FILE_WRITE: len bytes were moved, also before an error. A write is whole or
+ * fails. Errors of the memory come in the event. -EINVAL: over PPE_SGE_MAX entries; offset.
+ */
+int ppe_file_read(struct ppe_file *file, const struct ppe_sge *sge, unsigned nsge, uint64_t offset,
+		  uint64_t user_tag);
+int ppe_file_write(struct ppe_file *file, const struct ppe_sge *sge, unsigned nsge, uint64_t offset,
+		   uint64_t user_tag);
+/* PPE_EV_FILE_STAT, PPE_EV_FILE_SYNC. @st is the engine's until then. */
+int ppe_file_stat(struct ppe_file *file, struct statx *st, uint64_t user_tag);
+int ppe_file_sync(struct ppe_file *file, uint64_t user_tag);
+
+/*
+ * Stream: @len bytes of the file, behind what was posted before. Ends with PPE_EV_SEND; -ENODATA: the file
+ * ends before; its errors end this send alone. The file may be closed at once. @flags: PPE_POST_MORE.
+ * -EXDEV: another UAL's; -EBADF: not open; -EMSGSIZE: 4 GiB or more; -EINVAL: offset; -EOPNOTSUPP: no
+ * stream; -EAGAIN.
+ */
+int ppe_post_send_file(struct ppe_dti *dti, struct ppe_file *file, uint64_t offset, uint64_t len,
+		       uint64_t user_tag, unsigned flags);
 
 /* ------------------------------------------------------------- posting: message service */
 

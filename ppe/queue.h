@@ -32,9 +32,10 @@ enum ppe_wr_op {
 	PPE_WR_NONE, /* skipped: cancelled while it waited */
 	PPE_WR_SEND,
 	PPE_WR_RECV,
-	PPE_WR_SHUTDOWN, /* in the send queue: FIN behind all that was posted before */
-	PPE_WR_NOP,      /* in the send queue: an event behind all that was posted before */
-	PPE_WR_MESSAGE,  /* message service: struct ppe_wr_msg follows the header */
+	PPE_WR_SHUTDOWN,  /* in the send queue: FIN behind all that was posted before */
+	PPE_WR_NOP,       /* in the send queue: an event behind all that was posted before */
+	PPE_WR_MESSAGE,   /* message service: struct ppe_wr_msg follows the header */
+	PPE_WR_SEND_FILE, /* in the send queue: struct ppe_wr_file follows the header */
 };
 
 #define PPE_WR_SILENT 0x01 /* success makes no event */
@@ -94,6 +95,14 @@ struct ppe_wr_atomic {
 	uint32_t zero;
 };
 static_assert(sizeof(struct ppe_wr_atomic) == sizeof(uint64_t), "in the place of the tag");
+
+/* Behind the header of PPE_WR_SEND_FILE, one line in all; its length is that of the range. */
+struct ppe_wr_file {
+	uint64_t offset;
+	uint32_t file; /* handle */
+	uint32_t zero; /* reserved, must be 0 */
+};
+static_assert(sizeof(struct ppe_wr_file) == 16, "ppe_wr_file");
 
 /* Counters by number; 0: none. */
 struct ppe_wr_trigger {

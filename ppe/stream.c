@@ -3,7 +3,8 @@
  * stream.c - the stream service: bytes between a stream connection and a DTI's queues.
  *
  * Sending: the fabric asks for the next write (tx_next), which is gathered from as many sends as fit;
- * what it took (tx_done) completes them in order. Receiving: the fabric asks where to read to
+ * what it took (tx_done) completes them in order. A range of a file is a write of its own, a piece at a
+ * time, and only of what is in memory. Receiving: the fabric asks where to read to
  * (rx_next): into the receive at the head of the queue, or, when there is none, into an anonymous
  * buffer, from which later receives are served first.
  */
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "ppe/engine.h"
+#include "ppe/file.h"
 
 #define ANON_WANT 16384   /* size of buffer to ask for */
 #define ANON_TAIL_MIN 512 /* room in the last buffer that is worth a read */
@@ -26,7 +27,7 @@ static void tx_finish(struct ppe_dti *d, const struct wr_copy *c, unsigned slots
 {
 	const struct ppe_wr *wr = &c->s[0].wr;
 
-	if (!status && wr->op == PPE_WR_SEND) {
+	if (!status && (wr->op == PPE_WR_SEND || wr->op == PPE_WR_SEND_FILE)) {
 		count(d->ual, sends, 1);
 		count(d->ual, send_bytes, len);
 	}
@@ -36,6 +37,7 @@ static void tx_finish(struct ppe_dti *d, const struct wr_copy *c, unsigned slots
 	} else {
 		dti_event(d, d->tx_evq, dti_event_type(wr), wr->user_tag, status, len);
 	}
+	file_sent(d->ual, c->s);
 	queue_release(dti_sq(d), slots);
 }
 
@@ -53,19 +55,30 @@ static void tx_finish_head(struct ppe_dti *d, const struct wr_copy *c, unsigned 
 	tx_finish(d, c, slots, err, 0);
 }
 
+/* A copied send's gather list, or its file. Entries of the list, or why it is refused. */
+static int tx_source(struct ppe_dti *d, struct tx_op *op)
+{
+	unsigned n = 0;
+	int err;
+
+	op->file = NULL;
+	if (op->copy.s[0].wr.op == PPE_WR_SEND_FILE)
+		err = file_resolve(d->ual, op->copy.s, &op->file, &op->offset);
+	else
+		err = wr_resolve(d->ual, &op->copy, PPE_ACCESS_LOCAL_READ, op->iov, &n);
+	return err ? err : (int)n;
+}
+
 /* The send that is partly out goes first, from its private copy. Negative: it cannot go on. */
 static int tx_partial(struct ppe_dti *d, struct tx_op *op)
 {
-	int err;
-	unsigned n;
+	int n;
 
 	op->copy = d->tx_copy;
 	op->slots = op->copy.s[0].wr.nslots;
 	op->len = op->copy.s[0].wr.length;
-	err = wr_resolve(d->ual, &op->copy, PPE_ACCESS_LOCAL_READ, op->iov, &n);
-	if (err)
-		return err;
-	return iov_skip(op->iov, n, d->tx_off);
+	n = tx_source(d, op);
+	return n > 0 ? (int)iov_skip(op->iov, n, d->tx_off) : n;
 }
 
 /*
@@ -74,9 +87,6 @@ static int tx_partial(struct ppe_dti *d, struct tx_op *op)
  */
 static int tx_resolve(struct ppe_dti *d, struct tx_op *op, uint32_t ahead)
 {
-	unsigned n = 0;
-	int err;
-
 	op->slots = queue_peek(dti_sq(d), ahead, &op->copy);
 	if (!op->slots)
 		return -ENODATA;
@@ -87,8 +97,7 @@ static int tx_resolve(struct ppe_dti *d, struct tx_op *op, uint32_t ahead)
 	op->len = op->copy.s[0].wr.length;
 	if (d->tx_shut)
 		return -EPIPE;
-	err = wr_resolve(d->ual, &op->copy, PPE_ACCESS_LOCAL_READ, op->iov, &n);
-	return err ? err : (int)n;
+	return tx_source(d, op);
 }
 
 /* First in the batch: what is no data is dealt with here. True: look at the queue again. */
@@ -134,6 +143,29 @@ static int tx_first(struct ppe_dti *d, struct tx_op *op)
 	return -EAGAIN;
 }
 
+/* Bytes of a file's range that may be sent now; 0: none, the DTI runs again when there are. */
+static size_t tx_piece(struct ppe_dti *d, const struct tx_op *op, uint32_t done)
+{
+	return file_ready(d, op->file, op->offset + done, op->len - done);
+}
+
+/* The range that is first is a write of its own. */
+static int tx_next_file(struct ppe_dti *d, struct tx_op *op, struct iovec *iov)
+{
+	size_t piece = tx_piece(d, op, d->tx_off);
+
+	if (!piece) {
+		if (!d->tx_part)
+			evq_unreserve(d->tx_evq);
+		return 0;
+	}
+	d->tx_range.fd = atomic_load(&op->file->fd);
+	d->tx_range.offset = op->offset + d->tx_off;
+	iov[0] = (struct iovec){ &d->tx_range, piece };
+	d->ual->batch_count = 1;
+	return FAB_TX_FILE;
+}
+
 static int stream_tx_next(void *user, struct iovec *iov, int max, size_t limit)
 {
 	struct ppe_dti *d = user;
@@ -141,10 +173,12 @@ static int stream_tx_next(void *user, struct iovec *iov, int max, size_t limit)
 	struct tx_op *op = ual->batch;
 	uint32_t ahead = 0;
 	size_t bytes = 0;
-	int used = 0, n;
+	int used = 0, more = 0, n;
 
 	ual->batch_count = 0;
 	n = tx_first(d, op);
+	if (n >= 0 && op->file && op->len)
+		return tx_next_file(d, op, iov);
 	while (n >= 0) {
 		memcpy(iov + used, op->iov, n * sizeof(*iov));
 		used += n;
@@ -154,6 +188,11 @@ static int stream_tx_next(void *user, struct iovec *iov, int max, size_t limit)
 		if (used + PPE_SGE_MAX > max || bytes >= limit || ual->batch_count == TX_BATCH)
 			break;
 		n = tx_resolve(d, op, ahead);
+		if (n >= 0 && op->file && op->len) {
+			/* held back for it, if it can follow */
+			more = tx_piece(d, op, 0) ? FAB_TX_MORE : 0;
+			break;
+		}
 		if (n >= 0 && !evq_reserve(d->tx_evq))
 			break;
 	}
@@ -162,7 +201,7 @@ static int stream_tx_next(void *user, struct iovec *iov, int max, size_t limit)
 		stream_user.tx_done(d, 0);
 		return stream_tx_next(user, iov, max, limit);
 	}
-	return used;
+	return used | more;
 }
 
 static void stream_tx_done(void *user, size_t n)

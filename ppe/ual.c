@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ppe/file.h"
 #include "ppe/message.h"
 
 #define DEFAULT_DTIS 65536
@@ -88,6 +89,11 @@ void ppe_ual_info(struct ppe_ual *ual, struct ppe_ual_info *info)
 		.fabric = ual->fabric.name,
 		.fabric_why = ual->fabric.why,
 	};
+	if (!ual_alive(ual))
+		return;
+	turn_lock(ual);
+	info->files = file_service(ual, &info->files_why);
+	turn_unlock(ual);
 }
 
 enum ppe_placement ppe_ual_placement(const struct ppe_ual *ual)
@@ -326,7 +332,9 @@ void ppe_ual_close(struct ppe_ual *ual)
 	turn_lock(ual);
 	turn_take_doorbells(ual);
 	requests_close(ual);
+	file_drain(ual);
 	dti_destroy_all(ual);
+	file_destroy_all(ual);
 	cntr_close_all(ual);
 	av_close_all(ual);
 	pd_close_all(ual);

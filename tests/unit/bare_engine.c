@@ -60,6 +60,11 @@ static int bare_wait_fd(struct fab *fab)
 	return fab->kickfd;
 }
 
+static int bare_kick_fd(struct fab *fab)
+{
+	return fab->kickfd;
+}
+
 static const struct fab_stream_ops bare_stream = {
 	.name = "bare",
 	.progress = bare_harvest,
@@ -68,6 +73,7 @@ static const struct fab_stream_ops bare_stream = {
 	.kick = bare_kick,
 	.drain = bare_drain,
 	.wait_fd = bare_wait_fd,
+	.kick_fd = bare_kick_fd,
 };
 
 int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,

@@ -319,6 +319,11 @@ static void stub_drain(struct fab *fab)
 	step();
 }
 
+static int stub_kick_fd(struct fab *fab)
+{
+	return fab->kickfd;
+}
+
 static int stub_wait_fd(struct fab *fab)
 {
 	return fab->workfd;
@@ -467,6 +472,28 @@ static bool conn_write(struct fab_conn *c, const struct iovec *iov, int cnt)
 	return n < total;
 }
 
+/* The same for a range of a file, by way of memory. */
+static bool conn_write_file(struct fab_conn *c, const struct iovec *iov)
+{
+	const struct fab_file_range *range = iov->iov_base;
+	static uint8_t buf[65536];
+	struct iovec piece = { buf, 0 };
+	bool again;
+	ssize_t n = pread(range->fd, buf, iov->iov_len < sizeof(buf) ? iov->iov_len : sizeof(buf),
+			  (off_t)range->offset);
+
+	if (n <= 0) {
+		int err = c->ops->tx_fault(c->user, n ? -errno : -ENODATA);
+
+		if (err && !c->dead)
+			conn_failed(c, err);
+		return !c->dead;
+	}
+	piece.iov_len = (size_t)n;
+	again = conn_write(c, &piece, 1);
+	return again || (!c->dead && !c->tx_blocked);
+}
+
 static void conn_transmit(struct fab_conn *c)
 {
 	struct iovec iov[FAB_IOV_MAX];
@@ -480,8 +507,14 @@ static void conn_transmit(struct fab_conn *c)
 		cnt = c->ops->tx_next(c->user, iov, c->fab->iov_max, c->fab->io_bytes);
 		if (c->dead || cnt <= 0)
 			return;
+		if (cnt & FAB_TX_FILE) {
+			again = conn_write_file(c, iov);
+			continue;
+		}
+		again = cnt & FAB_TX_MORE;
+		cnt &= ~FAB_TX_MORE;
 		assert(cnt <= c->fab->iov_max && iov_total(iov, cnt));
-		again = conn_write(c, iov, cnt);
+		again = conn_write(c, iov, cnt) || (again && !c->dead && !c->tx_blocked);
 	}
 	if (again)
 		c->tx_want = true;
@@ -931,6 +964,7 @@ static const struct fab_stream_ops stub_stream_ops = {
 	.kick = stub_kick,
 	.drain = stub_drain,
 	.wait_fd = stub_wait_fd,
+	.kick_fd = stub_kick_fd,
 	.listen = stub_listen,
 	.accept = stub_accept,
 	.unaccept = stub_unaccept,
