@@ -106,6 +106,12 @@ void dti_run(struct ppe_dti *d)
 	abort();
 }
 
+int wr_reject(struct ppe_ual *ual, int err)
+{
+	(void)ual;
+	return err;
+}
+
 void links_reap(struct ppe_ual *ual)
 {
 	(void)ual;

@@ -524,10 +524,10 @@ static void test_fork(void **state)
 
 static void *worker(void *arg)
 {
-	size_t base = (uintptr_t)arg * 65536;
+	size_t at = (uintptr_t)arg * ROUNDS * 4096;
 
-	for (int i = 0; i < ROUNDS; i++)
-		if (post_read(t.file, base, 4096, base, 50))
+	for (int i = 0; i < ROUNDS; i++, at += 4096)
+		if (post_read(t.file, at, 4096, at, 50))
 			return (void *)1;
 	return NULL;
 }
@@ -542,6 +542,7 @@ static void test_threads(void **state)
 	if (ual_flags)
 		skip();
 	file_of(AREA);
+	memset(area, 0, AREA);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		ok(pthread_create(&thread[i], NULL, worker, (void *)i));
 	for (int i = 0; i < THREADS * ROUNDS; i++)
@@ -550,8 +551,7 @@ static void test_threads(void **state)
 		pthread_join(thread[i], &result);
 		assert_null(result);
 	}
-	for (int i = 0; i < THREADS; i++)
-		check(area + i * 65536, 4096, i * 65536);
+	check(area, THREADS * ROUNDS * 4096, 0);
 }
 
 /* --------------------------------------------------------------------------------- sending */
