@@ -5,8 +5,9 @@
  * Requests wait in a list until flush() puts them into the ring, never more than its completion queue
  * holds. The kernel adds to the owner's eventfd for each completion.
  *
- * A thread that ends takes back what it has submitted, if that has not begun: -ECANCELED, or
- * -EINTR. Nobody else cancels anything here, so it is submitted again, by whoever reaps.
+ * A thread that ends takes back what it has submitted, if that has not begun: -ECANCELED, -EINTR, or,
+ * as it has no memory any more, -EFAULT. Nobody else cancels anything here, so it is submitted again, by
+ * whoever reaps.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@
 #define STAGE_READ 0x02  /* FILES_PREPARE: its second half */
 #define STAGE_AGAIN 0x10 /* so many times more, up to: */
 #define STAGE_AGAIN_MAX 0xf0
+#define STAGE_FAULT_MAX 0x40 /* then it is the request's memory that is wrong */
 
 struct uring {
 	struct files files;
@@ -124,6 +126,14 @@ static void uring_flush(struct files *files)
 
 /* ---------------------------------------------------------------------------- reaping */
 
+static bool once_more(struct files_req *req, unsigned max)
+{
+	if ((req->stage & STAGE_AGAIN_MAX) >= max)
+		return false;
+	req->stage += STAGE_AGAIN;
+	return true;
+}
+
 /* A failure that says nothing about the file: once more. */
 static bool fails_again(struct files_req *req, int64_t res)
 {
@@ -135,14 +145,12 @@ static bool fails_again(struct files_req *req, int64_t res)
 		req->stage |= STAGE_ASYNC;
 		return true;
 	case -EINTR:
-		if (req->op == FILES_CLOSE)
-			return false; /* it is closed nevertheless */
-				      /* fall through */
+		/* what was to be closed is closed nevertheless */
+		return req->op != FILES_CLOSE && once_more(req, STAGE_AGAIN_MAX);
 	case -ECANCELED:
-		if ((req->stage & STAGE_AGAIN_MAX) == STAGE_AGAIN_MAX)
-			return false;
-		req->stage += STAGE_AGAIN;
-		return true;
+		return once_more(req, STAGE_AGAIN_MAX);
+	case -EFAULT:
+		return once_more(req, STAGE_FAULT_MAX);
 	default:
 		return false;
 	}
