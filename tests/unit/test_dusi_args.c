@@ -12,12 +12,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +28,7 @@
 /* A program that was compiled against an older header must not meet other structures. */
 static_assert(sizeof(dusi_ual_t) == 8 && sizeof(dusi_evq_t) == 8 && sizeof(dusi_sock_t) == 8,
 	      "handles");
+static_assert(sizeof(dusi_file_t) == 8, "dusi_file_t");
 static_assert(sizeof(dusi_mem_t) == 8, "dusi_mem_t");
 static_assert(sizeof(struct dusi_ual_attr) == 48, "struct dusi_ual_attr");
 static_assert(offsetof(struct dusi_ual_attr, pool) == 16, "struct dusi_ual_attr");
@@ -33,6 +36,9 @@ static_assert(sizeof(struct dusi_event) == 48, "struct dusi_event");
 static_assert(offsetof(struct dusi_event, tag) == 8, "struct dusi_event");
 static_assert(sizeof(struct dusi_socket_attr) == 32, "struct dusi_socket_attr");
 static_assert(sizeof(struct dusi_buf) == 24, "struct dusi_buf");
+static_assert(sizeof(struct dusi_file_attr) == 16, "struct dusi_file_attr");
+static_assert(sizeof(struct dusi_open) == 40, "struct dusi_open");
+static_assert(sizeof(struct dusi_ual_info) == 40, "struct dusi_ual_info");
 
 #define GARBAGE UINT64_C(0xdeadbeefcafe1234)
 
@@ -40,6 +46,7 @@ static struct {
 	dusi_ual_t ual, other_ual, closed_ual;
 	dusi_evq_t evq, other_evq, closed_evq, closed_ual_evq;
 	dusi_sock_t sock, other_sock, closed_sock, closed_ual_sock;
+	dusi_file_t file, other_file, closed_file, closed_ual_file;
 	dusi_mem_t mem;
 	char buf[256];
 	struct sockaddr_in addr;
@@ -54,11 +61,21 @@ static dusi_sock_t new_socket(dusi_ual_t ual, dusi_evq_t evq)
 	return sock;
 }
 
-static void new_ual(dusi_ual_t *ual, dusi_evq_t *evq, dusi_sock_t *sock)
+static dusi_file_t new_file(dusi_ual_t ual, dusi_evq_t evq)
+{
+	struct dusi_file_attr attr = { .evq = evq };
+	dusi_file_t file;
+
+	assert_int_equal(Dusi_Adopt_File(ual, &attr, open("/dev/null", O_RDWR), &file), 0);
+	return file;
+}
+
+static void new_ual(dusi_ual_t *ual, dusi_evq_t *evq, dusi_sock_t *sock, dusi_file_t *file)
 {
 	assert_int_equal(Dusi_Open_Ual(NULL, ual), 0);
 	assert_int_equal(Dusi_Create_EvQ(*ual, 0, evq), 0);
 	*sock = new_socket(*ual, *evq);
+	*file = new_file(*ual, *evq);
 }
 
 /* Ends with objects again in the places of those that were closed: only their handles are stale. */
@@ -68,14 +85,16 @@ static int setup(void **state)
 	memset(&f, 0, sizeof(f));
 	f.addr = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(1) };
 	f.addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	new_ual(&f.closed_ual, &f.closed_ual_evq, &f.closed_ual_sock);
+	new_ual(&f.closed_ual, &f.closed_ual_evq, &f.closed_ual_sock, &f.closed_ual_file);
 	assert_int_equal(Dusi_Close_Ual(f.closed_ual), 0);
-	new_ual(&f.ual, &f.closed_evq, &f.closed_sock);
+	new_ual(&f.ual, &f.closed_evq, &f.closed_sock, &f.closed_file);
 	assert_int_equal(Dusi_Close_Socket(f.closed_sock), 0);
+	assert_int_equal(Dusi_Close_File(f.closed_file), 0);
 	assert_int_equal(Dusi_Destroy_EvQ(f.closed_evq), 0);
 	assert_int_equal(Dusi_Create_EvQ(f.ual, 0, &f.evq), 0);
 	f.sock = new_socket(f.ual, f.evq);
-	new_ual(&f.other_ual, &f.other_evq, &f.other_sock);
+	f.file = new_file(f.ual, f.evq);
+	new_ual(&f.other_ual, &f.other_evq, &f.other_sock, &f.other_file);
 	assert_int_equal(Dusi_Register_Memory(f.ual, f.buf, sizeof(f.buf), DUSI_READ | DUSI_WRITE,
 					      &f.mem),
 			 0);
@@ -117,6 +136,11 @@ static dusi_sock_t as_sock(uint64_t id)
 	return (dusi_sock_t){ id };
 }
 
+static dusi_file_t as_file(uint64_t id)
+{
+	return (dusi_file_t){ id };
+}
+
 static int call_close_ual(uint64_t id)
 {
 	return Dusi_Close_Ual(as_ual(id));
@@ -155,6 +179,81 @@ static int call_counter(uint64_t id)
 	uint64_t value;
 
 	return Dusi_Counter(as_ual(id), 0, &name, &value);
+}
+
+static int call_query(uint64_t id)
+{
+	struct dusi_ual_info info;
+
+	return Dusi_Query_Ual(as_ual(id), &info);
+}
+
+static int open_in(dusi_ual_t ual, dusi_evq_t evq)
+{
+	struct dusi_file_attr attr = { .evq = evq };
+	struct dusi_open how = { .dirfd = AT_FDCWD, .path = "." };
+	dusi_file_t file;
+
+	return Dusi_Open_File(ual, &attr, &how, 1, &file);
+}
+
+static int call_open_file(uint64_t id)
+{
+	return open_in(as_ual(id), f.evq);
+}
+
+static int call_open_file_evq(uint64_t id)
+{
+	return id ? open_in(f.ual, as_evq(id)) : -EBADF;
+}
+
+static int call_adopt_file(uint64_t id)
+{
+	struct dusi_file_attr attr = { .evq = f.evq };
+	dusi_file_t file;
+
+	return Dusi_Adopt_File(as_ual(id), &attr, 0, &file);
+}
+
+static int call_close_file(uint64_t id)
+{
+	return Dusi_Close_File(as_file(id));
+}
+
+static int call_read_file(uint64_t id)
+{
+	struct dusi_buf buf = piece(1);
+
+	return Dusi_Read_File(as_file(id), &buf, 1, 0, 1);
+}
+
+static int call_write_file(uint64_t id)
+{
+	struct dusi_buf buf = piece(1);
+
+	return Dusi_Write_File(as_file(id), &buf, 1, 0, 1);
+}
+
+static int call_stat_file(uint64_t id)
+{
+	static struct statx st;
+
+	return Dusi_Stat_File(as_file(id), &st, 1);
+}
+
+static int call_sync_file(uint64_t id)
+{
+	return Dusi_Sync_File(as_file(id), 1);
+}
+
+static int call_send_file(uint64_t id)
+{
+	return Dusi_Send_File(f.sock, as_file(id), 0, 1, 1);
+}
+
+static int call_send_file_sock(uint64_t id)
+{
+	return Dusi_Send_File(as_sock(id), f.file, 0, 1, 1);
 }
 
 static int call_destroy_evq(uint64_t id)
@@ -284,7 +383,7 @@ static int call_get_option(uint64_t id)
 	return Dusi_Get_Socket_Ops(as_sock(id), DUSI_SO_NODELAY, &value, &len);
 }
 
-enum kind { UAL, EVQ, SOCK };
+enum kind { UAL, EVQ, SOCK, FILES };
 
 static const struct call {
 	enum kind kind;
@@ -303,13 +402,20 @@ static const struct call {
 	{ SOCK, call_recv },         { SOCK, call_shutdown },
 	{ SOCK, call_cancel },       { SOCK, call_set_option },
 	{ SOCK, call_get_option },   { SOCK, call_accept_listener },
-	{ SOCK, call_accept_child },
+	{ SOCK, call_accept_child }, { UAL, call_query },
+	{ UAL, call_open_file },     { UAL, call_adopt_file },
+	{ EVQ, call_open_file_evq }, { SOCK, call_send_file_sock },
+	{ FILES, call_close_file },  { FILES, call_read_file },
+	{ FILES, call_write_file },  { FILES, call_stat_file },
+	{ FILES, call_sync_file },   { FILES, call_send_file },
 };
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
 
 static uint64_t live_id(enum kind kind)
 {
-	return kind == UAL ? f.ual.id : kind == EVQ ? f.evq.id : f.sock.id;
+	const uint64_t ids[] = { f.ual.id, f.evq.id, f.sock.id, f.file.id };
+
+	return ids[kind];
 }
 
 static void refused(const struct call *c, uint64_t id)
@@ -356,6 +462,10 @@ static void handles_stale(void **state)
 			refused(&calls[i], f.closed_sock.id);
 			refused(&calls[i], f.closed_ual_sock.id);
 			break;
+		case FILES:
+			refused(&calls[i], f.closed_file.id);
+			refused(&calls[i], f.closed_ual_file.id);
+			break;
 		}
 	}
 }
@@ -364,7 +474,7 @@ static void handles_of_other_kinds(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < CALLS; i++)
-		for (enum kind kind = UAL; kind <= SOCK; kind++)
+		for (enum kind kind = UAL; kind <= FILES; kind++)
 			if (kind != calls[i].kind)
 				refused(&calls[i], live_id(kind));
 }
@@ -380,7 +490,7 @@ static void handles_random(void **state)
 		x ^= x >> 7;
 		x ^= x << 17;
 		refused(&calls[n % CALLS], n & 1 ? x
-						 : (live_id(n / 2 % 3) & ~0xffffffffu) |
+						 : (live_id(n / 2 % 4) & ~0xffffffffu) |
 							   (x & 0xffffffff) | 0x80000000u);
 	}
 }
@@ -471,6 +581,9 @@ static void open_ual(void **state)
 	assert_int_equal(open_with(&(struct dusi_ual_attr){ .max_sockets = (1u << 20) + 1 }),
 			 -EINVAL);
 	assert_int_equal(open_with(&(struct dusi_ual_attr){ .max_sockets = 1 }), 0);
+	assert_int_equal(open_with(&(struct dusi_ual_attr){ .flags = 2 }), -EINVAL);
+	assert_int_equal(open_with(&(struct dusi_ual_attr){ .flags = UINT_MAX }), -EINVAL);
+	assert_int_equal(open_with(&(struct dusi_ual_attr){ .flags = DUSI_SINGLE_THREAD }), 0);
 }
 
 static void open_ual_pool(void **state)
@@ -535,6 +648,18 @@ static void counters(void **state)
 	assert_int_equal(Dusi_Counter(f.ual, UINT_MAX, &name, &value), -ENOENT);
 	assert_int_equal(Dusi_Counter(f.ual, 0, NULL, &value), -EINVAL);
 	assert_int_equal(Dusi_Counter(f.ual, 0, &name, NULL), -EINVAL);
+}
+
+static void query(void **state)
+{
+	struct dusi_ual_info info;
+
+	(void)state;
+	assert_int_equal(Dusi_Query_Ual(f.ual, NULL), -EINVAL);
+	assert_int_equal(Dusi_Query_Ual(f.ual, &info), 0);
+	assert_non_null(info.placement);
+	assert_non_null(info.fabric);
+	assert_non_null(info.fabric_why);
 }
 
 /* ------------------------------------------------------------------------------- memory */
@@ -864,6 +989,116 @@ static void cancel_nothing(void **state)
 	assert_int_equal(Dusi_Cancel(f.sock, UINT64_MAX), -ENOENT);
 }
 
+/* ---------------------------------------------------------------------------------- files */
+
+static void open_file_arguments(void **state)
+{
+	struct dusi_file_attr attr = { .evq = f.evq }, none = { .context = 1 };
+	struct dusi_open how = { .dirfd = AT_FDCWD, .path = "." };
+	char path[4097];
+	dusi_file_t file;
+
+	(void)state;
+	memset(path, 'x', sizeof(path));
+	path[4096] = 0;
+	assert_int_equal(Dusi_Open_File(f.ual, NULL, &how, 1, &file), -EINVAL);
+	assert_int_equal(Dusi_Open_File(f.ual, &none, &how, 1, &file), -EINVAL);
+	assert_int_equal(Dusi_Open_File(f.ual, &attr, NULL, 1, &file), -EINVAL);
+	assert_int_equal(Dusi_Open_File(f.ual, &attr, &how, 1, NULL), -EINVAL);
+	how.path = NULL;
+	assert_int_equal(Dusi_Open_File(f.ual, &attr, &how, 1, &file), -EINVAL);
+	how.path = path;
+	assert_int_equal(Dusi_Open_File(f.ual, &attr, &how, 1, &file), -ENAMETOOLONG);
+	attr.evq = f.other_evq;
+	how.path = ".";
+	assert_int_equal(Dusi_Open_File(f.ual, &attr, &how, 1, &file), -EXDEV);
+	assert_int_equal(Dusi_EvQ_Num_Events(f.evq), 0);
+}
+
+static void adopt_file_arguments(void **state)
+{
+	struct dusi_file_attr attr = { .evq = f.evq }, none = { .context = 1 };
+	dusi_file_t file;
+
+	(void)state;
+	assert_int_equal(Dusi_Adopt_File(f.ual, NULL, 0, &file), -EINVAL);
+	assert_int_equal(Dusi_Adopt_File(f.ual, &none, 0, &file), -EINVAL);
+	assert_int_equal(Dusi_Adopt_File(f.ual, &attr, 0, NULL), -EINVAL);
+	assert_int_equal(Dusi_Adopt_File(f.ual, &attr, -1, &file), -EBADF);
+	assert_int_equal(Dusi_Adopt_File(f.ual, &attr, INT_MAX, &file), -EBADF);
+	attr.evq = f.other_evq;
+	assert_int_equal(Dusi_Adopt_File(f.ual, &attr, 0, &file), -EXDEV);
+}
+
+typedef int (*move_t)(dusi_file_t, const struct dusi_buf *, int, uint64_t, uint64_t);
+
+static void move_arguments(move_t move)
+{
+	struct dusi_buf bufs[DUSI_BUFS_MAX + 1];
+
+	for (int i = 0; i <= DUSI_BUFS_MAX; i++)
+		bufs[i] = piece(1);
+	assert_int_equal(move(f.file, NULL, 1, 0, 1), -EINVAL);
+	assert_int_equal(move(f.file, bufs, 0, 0, 1), -EINVAL);
+	assert_int_equal(move(f.file, bufs, -1, 0, 1), -EINVAL);
+	assert_int_equal(move(f.file, bufs, INT_MAX, 0, 1), -EINVAL);
+	assert_int_equal(move(f.file, bufs, DUSI_BUFS_MAX + 1, 0, 1), -EINVAL);
+	assert_int_equal(move(f.file, bufs, 1, (uint64_t)INT64_MAX + 1, 1), -EINVAL);
+	assert_int_equal(move(f.file, bufs, 1, UINT64_MAX, 1), -EINVAL);
+	bufs[1].len = DUSI_OP_BYTES_MAX;
+	assert_int_equal(move(f.file, bufs, 2, 0, 1), -EMSGSIZE);
+	bufs[1].len = SIZE_MAX;
+	assert_int_equal(move(f.file, bufs, 2, 0, 1), -EMSGSIZE);
+}
+
+static void file_operations(void **state)
+{
+	struct dusi_buf none = piece(0);
+
+	(void)state;
+	move_arguments(Dusi_Read_File);
+	move_arguments(Dusi_Write_File);
+	/* no byte at all could only look like the end */
+	assert_int_equal(Dusi_Read_File(f.file, &none, 1, 0, 1), -EINVAL);
+	assert_int_equal(Dusi_Stat_File(f.file, NULL, 1), -EINVAL);
+	assert_int_equal(Dusi_EvQ_Num_Events(f.evq), 0);
+}
+
+static void send_file_arguments(void **state)
+{
+	(void)state;
+	assert_int_equal(Dusi_Send_File(f.sock, f.other_file, 0, 1, 1), -EXDEV);
+	assert_int_equal(Dusi_Send_File(f.other_sock, f.file, 0, 1, 1), -EXDEV);
+	assert_int_equal(Dusi_Send_File(f.sock, f.file, 0, DUSI_OP_BYTES_MAX + 1, 1), -EMSGSIZE);
+	assert_int_equal(Dusi_Send_File(f.sock, f.file, 0, SIZE_MAX, 1), -EMSGSIZE);
+	assert_int_equal(Dusi_Send_File(f.sock, f.file, INT64_MAX, 1, 1), -EINVAL);
+	assert_int_equal(Dusi_Send_File(f.sock, f.file, UINT64_MAX, 1, 1), -EINVAL);
+	assert_int_equal(Dusi_EvQ_Num_Events(f.evq), 0);
+}
+
+static void files_too_many(void **state)
+{
+	struct dusi_file_attr attr = { .evq = f.evq };
+	struct dusi_open how = { .dirfd = AT_FDCWD, .path = "no/such/file" };
+	struct dusi_event ev;
+	static dusi_file_t files[65536];
+	int n = 0, err;
+
+	(void)state;
+	/* one is there already */
+	while (!(err = Dusi_Open_File(f.ual, &attr, &how, 1, &files[n]))) {
+		n++;
+		assert_int_equal(Dusi_Wait_All(f.evq, &ev, 1, -1, NULL, NULL), 1);
+		assert_int_equal(ev.status, -ENOENT);
+		assert_true(n < 65536);
+	}
+	assert_int_equal(err, -ENOSPC);
+	assert_int_equal(n, 65535);
+	while (n--)
+		assert_int_equal(Dusi_Close_File(files[n]), 0);
+	assert_int_equal(Dusi_Open_File(f.ual, &attr, &how, 1, &files[0]), 0);
+}
+
 /* -------------------------------------------------------------------------------- options */
 
 static int set_int(enum dusi_socket_option option, int value)
@@ -975,6 +1210,7 @@ int main(void)
 		TEST(open_ual_environment),
 		TEST(open_ual_too_many),
 		TEST(counters),
+		TEST(query),
 		TEST(register_memory),
 		TEST(register_unmapped),
 		TEST(deregister_memory),
@@ -994,6 +1230,11 @@ int main(void)
 		TEST(send_inline),
 		TEST(shutdown_how),
 		TEST(cancel_nothing),
+		TEST(open_file_arguments),
+		TEST(adopt_file_arguments),
+		TEST(file_operations),
+		TEST(send_file_arguments),
+		TEST(files_too_many),
 		TEST(set_options),
 		TEST(get_options),
 		TEST(options_kept),
