@@ -51,8 +51,8 @@ const char *fab_addr_str(const union fab_addr *addr, char buf[FAB_ADDR_STRLEN]);
 /* Counted by the fabric, read by anyone: each is written only under the turn. */
 struct fab_counters {
 	/* system calls, by kind */
-	uint64_t sys_write, sys_sendfile, sys_read, sys_epoll_wait, sys_epoll_ctl, sys_accept, sys_poll;
-	uint64_t sys_kick, sys_other;
+	uint64_t sys_write, sys_read, sys_epoll_wait, sys_epoll_ctl, sys_accept, sys_poll;
+	uint64_t sys_kick, sys_sendfile, sys_other;
 	/* what they moved */
 	uint64_t tx_bytes, rx_bytes;
 	uint64_t tx_short,
