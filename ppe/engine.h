@@ -516,7 +516,6 @@ struct ppe_ual {
 	/* files */
 	uint32_t file_work; /* requests that the service has: the one word that turns look at */
 	bool file_hold;     /* the next turn begins what was posted in this one */
-	bool file_left;     /* more have ended than this turn has told */
 	struct files *files;
 	uint32_t posted_file_ops;
 	struct file_op *free_file_ops;

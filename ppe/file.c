@@ -80,16 +80,15 @@ static void submit(struct ppe_ual *ual, struct files_req *req)
 	files_submit(ual->files, req);
 }
 
-void file_turn(struct ppe_ual *ual)
+bool file_turn(struct ppe_ual *ual)
 {
 	assert(turn_held(ual));
 	if (ual->file_hold) {
 		ual->file_hold = false;
-		return;
+		return false;
 	}
 	files_flush(ual->files);
-	if (files_reap(ual->files, REAP_MAX) == REAP_MAX)
-		ual->file_left = true;
+	return files_reap(ual->files, REAP_MAX) == REAP_MAX;
 }
 
 /*

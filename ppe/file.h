@@ -31,8 +31,11 @@ struct ppe_file {
 	struct files_req close;
 };
 
-/* What a turn does for files, as its last: begins what was posted, tells what has ended. */
-void file_turn(struct ppe_ual *ual);
+/*
+ * What a turn does for files, as its last: begins what was posted, tells what has ended. True: there is
+ * more to tell.
+ */
+bool file_turn(struct ppe_ual *ual);
 
 /* The file and the offset that a posted send names, or why not: -EBADMSG, -EBADF. */
 int file_resolve(struct ppe_ual *ual, const union ppe_slot *s, struct ppe_file **file,

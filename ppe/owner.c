@@ -95,11 +95,9 @@ void turn_unlock(struct ppe_ual *ual)
 	bool left;
 
 	assert(turn_held(ual));
-	if (ual->file_work)
-		file_turn(ual);
+	left = ual->file_work && file_turn(ual);
 	turn_publish(ual);
-	left = !list_empty(&ual->active) || ual->file_left;
-	ual->file_left = false;
+	left |= !list_empty(&ual->active);
 	atomic_store_explicit(&ual->turn_owner, NULL, memory_order_relaxed);
 	mutex_unlock(&ual->turn);
 	if (left)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -500,6 +501,34 @@ static void test_signals(void **state)
 	signal(SIGUSR1, SIG_DFL);
 }
 
+static int tasks(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	int n = 0;
+
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* Threads come when there is something to do, not more than a few, and go when there is not. */
+static void test_idle(void **state)
+{
+	int before = tasks(), waited = 0;
+
+	(void)state;
+	if (variant)
+		skip();
+	submit_many(FILES_SYNC, -1);
+	await(MANY);
+	assert_in_range(tasks(), before + 1, before + 4);
+	while (tasks() > before && waited++ < 200)
+		usleep(100000);
+	assert_int_equal(tasks(), before);
+	assert_int_equal(simple(FILES_SYNC, -1), -EBADF);
+}
+
 /* --------------------------------------------------------------------------------- choice */
 
 static void expect_kind(const char *asked, enum files_owner owner, const char *kind)
@@ -603,6 +632,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_close_idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_submitter_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
 	};
 	const struct CMUnitTest choice[] = {
 		cmocka_unit_test_setup_teardown(test_choice, setup, teardown),
