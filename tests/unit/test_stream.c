@@ -6,7 +6,9 @@
  */
 #include "tests/unit/ppe_test.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static struct bench b;
 static struct ppe_dti *d;
@@ -282,6 +284,93 @@ static void stream_unconnected_refuses_sends(void **state)
 	expect_none(b.q);
 }
 
+/* ------------------------------------------------------------------------ ranges of files */
+
+static int adopted;
+
+/* @len bytes of the pattern. */
+static struct ppe_file *file_of(size_t len, int *fd)
+{
+	struct ppe_file_attr attr = { .evq = b.q };
+	struct ppe_file *file;
+
+	*fd = memfd_create("range", MFD_CLOEXEC);
+	assert_int_equal(write(*fd, mem, len), len);
+	adopted = dup(*fd);
+	assert_int_equal(ppe_file_adopt(b.ual, &attr, adopted, &file), 0);
+	return file;
+}
+
+static void stream_ranges_resume_at_every_offset(void **state)
+{
+	int fd;
+	struct ppe_file *file = file_of(1000, &fd);
+
+	(void)state;
+	for (size_t step = 1; step < 300; step += step < 20 ? 1 : 37) {
+		c->out.len = 0;
+		c->tx_step = step;
+		assert_int_equal(send_mem(&b, d, 1, mem, 100, 0), 0);
+		assert_int_equal(ppe_post_send_file(d, file, 100, 200, 2, 0), 0);
+		assert_int_equal(ppe_post_send_file(d, file, 300, 0, 3, 0), 0);
+		assert_int_equal(ppe_post_send_file(d, file, 300, 1, 4, 0), 0);
+		assert_int_equal(send_mem(&b, d, 5, mem + 301, 50, 0), 0);
+		turns(b.ual, 500);
+		expect(b.q, PPE_EV_SEND, 1, 0, 100);
+		expect(b.q, PPE_EV_SEND, 2, 0, 200);
+		expect(b.q, PPE_EV_SEND, 3, 0, 0);
+		expect(b.q, PPE_EV_SEND, 4, 0, 1);
+		expect(b.q, PPE_EV_SEND, 5, 0, 50);
+		expect_none(b.q);
+		assert_out(0, 351);
+	}
+	assert_int_equal(ppe_file_close(file), 0);
+	close(fd);
+}
+
+/* The rest of a range that is partly out is missing: it alone fails, with what was sent. */
+static void stream_range_that_shrinks_fails_alone(void **state)
+{
+	int fd;
+	struct ppe_file *file = file_of(1000, &fd);
+
+	(void)state;
+	c->window = 150;
+	assert_int_equal(ppe_post_send_file(d, file, 0, 1000, 1, 0), 0);
+	assert_int_equal(send_mem(&b, d, 2, mem, 10, 0), 0);
+	turns(b.ual, 3);
+	expect_none(b.q);
+	assert_int_equal(ftruncate(fd, 200), 0);
+	stub_window(c, SIZE_MAX);
+	turns(b.ual, 3);
+	expect(b.q, PPE_EV_SEND, 1, -ENODATA, 200);
+	expect(b.q, PPE_EV_SEND, 2, 0, 10);
+	assert_int_equal(pattern_check(c->out.data, 0, 200), 200);
+	assert_int_equal(c->out.len, 210);
+	close(fd);
+}
+
+static void stream_range_keeps_its_file_open(void **state)
+{
+	int fd;
+	struct ppe_file *file = file_of(1000, &fd);
+
+	(void)state;
+	c->window = 0;
+	assert_int_equal(ppe_post_send_file(d, file, 0, 500, 1, 0), 0);
+	assert_int_equal(ppe_post_send_file(d, file, 500, 500, 2, 0), 0);
+	assert_int_equal(ppe_file_close(file), 0);
+	turns(b.ual, 3);
+	assert_int_equal(ppe_dti_cancel(d, 2, PPE_CANCEL_SEND), 1);
+	expect(b.q, PPE_EV_SEND, 2, -ECANCELED, 0);
+	stub_window(c, SIZE_MAX);
+	turns(b.ual, 3);
+	expect(b.q, PPE_EV_SEND, 1, 0, 500);
+	assert_out(0, 500);
+	assert_int_equal(fcntl(adopted, F_GETFD), -1);
+	close(fd);
+}
+
 /* ------------------------------------------------- descriptors from a hostile application */
 
 static void hostile(struct queue_view v, const struct ppe_wr *wr, const void *payload, size_t len)
@@ -372,6 +461,50 @@ static void stream_malformed_receives_fail_alone(void **state)
 		expect(b.q, PPE_EV_RECV, 2, 0, 3);
 		expect_none(b.q);
 	}
+}
+
+static void stream_forged_ranges_fail_alone(void **state)
+{
+	int fd;
+	struct ppe_file *file = file_of(1000, &fd);
+	struct ppe_wr wr = { .op = PPE_WR_SEND_FILE, .nslots = 1, .length = 10 };
+	struct ppe_wr_file range = { 0 }, real;
+
+	(void)state;
+	/* what a real one looks like */
+	assert_int_equal(ppe_post_send_file(d, file, 0, 10, 1, 0), 0);
+	memcpy(&real,
+	       d->sq_ring[(atomic_load(&d->sh->sq.tail) - 1) & d->sq_mask].bytes + sizeof(wr),
+	       sizeof(real));
+	expect(b.q, PPE_EV_SEND, 1, 0, 10);
+	hostile(dti_sq(d), &wr, &range, sizeof(range));
+	expect(b.q, PPE_EV_SEND, 0, -EBADF, 0);
+	range.file = UINT32_MAX;
+	hostile(dti_sq(d), &wr, &range, sizeof(range));
+	expect(b.q, PPE_EV_SEND, 0, -EBADF, 0);
+	range = real;
+	range.zero = 1;
+	hostile(dti_sq(d), &wr, &range, sizeof(range));
+	expect(b.q, PPE_EV_SEND, 0, -EBADMSG, 0);
+	range = real;
+	range.offset = UINT64_MAX;
+	hostile(dti_sq(d), &wr, &range, sizeof(range));
+	expect(b.q, PPE_EV_SEND, 0, -EBADMSG, 0);
+	/* many that nobody posted: the file lives on */
+	for (int i = 0; i < 5; i++) {
+		hostile(dti_sq(d), &wr, &real, sizeof(real));
+		expect(b.q, PPE_EV_SEND, 0, 0, 10);
+	}
+	assert_int_equal(ppe_post_send_file(d, file, 0, 10, 2, 0), 0);
+	expect(b.q, PPE_EV_SEND, 2, 0, 10);
+	/* and in the other queue */
+	hostile(dti_rq(d), &wr, &real, sizeof(real));
+	stub_inject(c, "abc", 3);
+	expect(b.q, PPE_EV_RECV, 0, -EBADMSG, 0);
+	assert_int_equal(ppe_file_close(file), 0);
+	hostile(dti_sq(d), &wr, &real, sizeof(real));
+	expect(b.q, PPE_EV_SEND, 0, -EBADF, 0);
+	close(fd);
 }
 
 /* Requests in the wrong queue. */
@@ -1098,6 +1231,10 @@ int main(void)
 		TEST(stream_memory_that_cannot_be_read),
 		TEST(stream_deregistered_memory_fails_its_operations),
 		TEST(stream_unconnected_refuses_sends),
+		TEST(stream_ranges_resume_at_every_offset),
+		TEST(stream_range_that_shrinks_fails_alone),
+		TEST(stream_range_keeps_its_file_open),
+		TEST(stream_forged_ranges_fail_alone),
 		TEST(stream_malformed_sends_fail_alone),
 		TEST(stream_malformed_receives_fail_alone),
 		TEST(stream_misplaced_requests_fail_alone),
