@@ -11,7 +11,7 @@
 #define QUEUE_DEFAULT 256
 #define QUEUE_MAX (1u << 20)
 
-static const struct aio_ops *const backends[] = { &aio_dusi, &aio_epoll };
+static const struct aio_ops *const backends[] = { &aio_dusi, &aio_epoll, &aio_uring };
 
 #define BACKENDS (sizeof(backends) / sizeof(backends[0]))
 

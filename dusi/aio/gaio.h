@@ -54,6 +54,7 @@ struct gaio_attr {
 	const char *backend;   /* NULL: $ETA_AIO, else "dusi" */
 	const char *placement; /* of the engine; NULL: $ETA_PPE, else "inline"; dusi only */
 	uint32_t max_sockets;  /* 0: 65,536 */
+	const char **why;      /* NULL, or where to say, in words, why it cannot be opened */
 };
 
 /*

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * stream.c - what is posted to a socket of the kernel's, and the events that it ends with.
+ * plain.c - what is posted to a socket of the kernel's, and the events that it ends with.
  */
-#include "dusi/aio/stream.h"
+#include "dusi/aio/plain.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,10 +16,13 @@
 
 /* ---------------------------------------------------------------------- the whole */
 
-void stream_io_open(struct stream_io *io)
+void plain_io_open(struct plain_io *io)
 {
 	struct sigaction sa;
 
+	link_init(&io->work);
+	link_init(&io->starved);
+	link_init(&io->file_ops);
 	io->sigpipe = sigaction(SIGPIPE, NULL, &sa) || sa.sa_handler != SIG_IGN;
 }
 
@@ -33,24 +36,25 @@ static void free_entries(struct tx *t)
 	}
 }
 
-void stream_io_close(struct stream_io *io)
+void plain_io_close(struct plain_io *io)
 {
 	struct link *node;
 
 	for (node = io->io.socks.next; node != &io->io.socks; node = node->next) {
-		struct stream *s =
-			stream_of((struct gaio_sock *)link_entry(node, struct aio_object, link));
+		struct plain *s =
+			plain_of((struct gaio_sock *)link_entry(node, struct aio_object, link));
 
 		if (s->fd >= 0)
 			close(s->fd);
 		free_entries(s->tx_first);
 	}
 	free_entries(io->tx_free);
+	plain_files_forget(io);
 }
 
-int stream_counter(struct gaio *io, unsigned i, const char **name, uint64_t *value)
+int plain_counter(struct gaio *io, unsigned i, const char **name, uint64_t *value)
 {
-	static const char *const names[STREAM_COUNTS] = {
+	static const char *const names[PLAIN_COUNTS] = {
 		[COUNT_SYS_WAIT] = "sys_wait",     [COUNT_SYS_RECV] = "sys_recv",
 		[COUNT_SYS_SEND] = "sys_send",     [COUNT_SYS_SENDFILE] = "sys_sendfile",
 		[COUNT_SYS_ACCEPT] = "sys_accept", [COUNT_SYS_WATCH] = "sys_watch",
@@ -59,23 +63,23 @@ int stream_counter(struct gaio *io, unsigned i, const char **name, uint64_t *val
 		[COUNT_COPIES] = "copies",         [COUNT_ACCEPT_STARVED] = "accept_starved",
 	};
 
-	if (i >= STREAM_COUNTS)
+	if (i >= PLAIN_COUNTS)
 		return -ENOENT;
 	*name = names[i];
-	*value = ((struct stream_io *)io)->counts[i];
+	*value = ((struct plain_io *)io)->counts[i];
 	return 0;
 }
 
 /* The kernel checks each address itself, when it is used. */
-int stream_mem_register(struct gaio *io, void *addr, size_t len, unsigned access,
-			struct gaio_mem *mem)
+int plain_mem_register(struct gaio *io, void *addr, size_t len, unsigned access,
+		       struct gaio_mem *mem)
 {
 	(void)io, (void)addr, (void)len, (void)access;
 	*mem = (struct gaio_mem){ 0 };
 	return 0;
 }
 
-int stream_mem_deregister(struct gaio *io, struct gaio_mem mem)
+int plain_mem_deregister(struct gaio *io, struct gaio_mem mem)
 {
 	(void)io, (void)mem;
 	return 0;
@@ -83,7 +87,7 @@ int stream_mem_deregister(struct gaio *io, struct gaio_mem mem)
 
 /* ------------------------------------------------------------------------- events */
 
-static void put(struct stream *s, struct gaio_queue *q, enum gaio_op op, uint64_t tag, int status,
+static void put(struct plain *s, struct gaio_queue *q, enum gaio_op op, uint64_t tag, int status,
 		size_t len)
 {
 	const struct gaio_event e = {
@@ -98,16 +102,16 @@ static void put(struct stream *s, struct gaio_queue *q, enum gaio_op op, uint64_
 	aio_put(q, &e);
 }
 
-void stream_rx_end(struct stream *s, int status, size_t len)
+void plain_rx_end(struct plain *s, int status, size_t len)
 {
 	s->rx_addr = NULL;
-	stream_count(s, COUNT_RECV_BYTES, len);
+	plain_count(s, COUNT_RECV_BYTES, len);
 	put(s, s->s.recv, GAIO_RECV, s->rx_tag, status, len);
 }
 
-void stream_tx_end(struct stream *s, int status)
+void plain_tx_end(struct plain *s, int status)
 {
-	struct stream_io *io = stream_io_of(s);
+	struct plain_io *io = plain_io_of(s);
 	struct tx *t = s->tx_first;
 
 	s->tx_first = t->next;
@@ -119,54 +123,55 @@ void stream_tx_end(struct stream *s, int status)
 	io->tx_free = t;
 }
 
-void stream_connected(struct stream *s, int status)
+void plain_connected(struct plain *s, int status)
 {
-	s->state = STREAM_CONNECTED;
+	s->state = PLAIN_CONNECTED;
 	put(s, s->s.send, GAIO_CONNECT, s->cm_tag, status, 0);
 	if (status)
-		stream_fail(s, status);
+		plain_fail(s, status);
 }
 
-void stream_accepted(struct stream *l, struct stream *child, int fd)
+void plain_accepted(struct plain *l, struct plain *child, int fd)
 {
 	link_del(&child->accepts);
 	if (fd >= 0) {
 		child->fd = fd;
-		child->state = STREAM_CONNECTED;
+		child->state = PLAIN_CONNECTED;
 	} else {
-		child->state = STREAM_IDLE;
+		child->state = PLAIN_IDLE;
 	}
 	put(child, l->s.recv, GAIO_ACCEPT, child->cm_tag, fd < 0 ? fd : 0, 0);
 }
 
-void stream_fail(struct stream *s, int error)
+void plain_fail(struct plain *s, int error)
 {
-	s->state = STREAM_DEAD;
+	s->state = PLAIN_DEAD;
 	s->error = error;
 	if (s->rx_addr)
-		stream_rx_end(s, error, 0);
+		plain_rx_end(s, error, 0);
 	while (s->tx_first)
-		stream_tx_end(s, error);
+		plain_tx_end(s, error);
 }
 
-void stream_cancel_accept(struct stream *child)
+void plain_cancel_accept(struct plain *child)
 {
-	stream_accepted(stream_of(child->s.listener), child, -ECANCELED);
+	plain_accepted(plain_of(child->s.listener), child, -ECANCELED);
 }
 
 /* ------------------------------------------------------------------------ the socket */
 
-int stream_open(struct gaio_sock *base)
+int plain_open(struct gaio_sock *base)
 {
-	struct stream *s = stream_of(base);
+	struct plain *s = plain_of(base);
 
 	s->fd = -1;
 	s->tx_last = &s->tx_first;
+	link_init(&s->work);
 	link_init(&s->accepts);
 	return 0;
 }
 
-static int new_descriptor(struct stream *s, const struct sockaddr *addr, socklen_t len, int flags)
+static int new_descriptor(struct plain *s, const struct sockaddr *addr, socklen_t len, int flags)
 {
 	const int on = 1;
 	int fd;
@@ -180,7 +185,7 @@ static int new_descriptor(struct stream *s, const struct sockaddr *addr, socklen
 		return -errno;
 	/* accepted sockets have it from their listener */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	stream_count(s, COUNT_SYS_OTHER, 2);
+	plain_count(s, COUNT_SYS_OTHER, 2);
 	return fd;
 }
 
@@ -199,13 +204,13 @@ static int listen_on(int fd, const struct sockaddr *addr, socklen_t len, int bac
 	return 0;
 }
 
-int stream_listen(struct stream *s, const struct sockaddr *addr, socklen_t len, int backlog,
-		  unsigned how, int flags)
+int plain_listen(struct plain *s, const struct sockaddr *addr, socklen_t len, int backlog,
+		 unsigned how, int flags)
 {
 	int fd, err;
 
-	if (s->state != STREAM_IDLE)
-		return s->state == STREAM_LISTENING ? -EINVAL : -EISCONN;
+	if (s->state != PLAIN_IDLE)
+		return s->state == PLAIN_LISTENING ? -EINVAL : -EISCONN;
 	fd = new_descriptor(s, addr, len, flags);
 	if (fd < 0)
 		return fd;
@@ -215,17 +220,17 @@ int stream_listen(struct stream *s, const struct sockaddr *addr, socklen_t len, 
 		return err;
 	}
 	s->fd = fd;
-	s->state = STREAM_LISTENING;
+	s->state = PLAIN_LISTENING;
 	return 0;
 }
 
-int stream_connect(struct stream *s, const struct sockaddr *addr, socklen_t len, uint64_t tag,
-		   int flags)
+int plain_connect(struct plain *s, const struct sockaddr *addr, socklen_t len, uint64_t tag,
+		  int flags)
 {
 	int fd, err;
 
-	if (s->state != STREAM_IDLE)
-		return s->state == STREAM_LISTENING ? -EINVAL : -EISCONN;
+	if (s->state != PLAIN_IDLE)
+		return s->state == PLAIN_LISTENING ? -EINVAL : -EISCONN;
 	fd = new_descriptor(s, addr, len, flags);
 	if (fd < 0)
 		return fd;
@@ -236,30 +241,30 @@ int stream_connect(struct stream *s, const struct sockaddr *addr, socklen_t len,
 	}
 	s->fd = fd;
 	s->cm_tag = tag;
-	s->state = STREAM_CONNECTING;
+	s->state = PLAIN_CONNECTING;
 	return 0;
 }
 
-int stream_accept(struct stream *l, struct stream *child, uint64_t tag)
+int plain_accept(struct plain *l, struct plain *child, uint64_t tag)
 {
 	int err;
 
-	if (l->state != STREAM_LISTENING)
+	if (l->state != PLAIN_LISTENING)
 		return -EINVAL;
-	if (child->state != STREAM_IDLE)
+	if (child->state != PLAIN_IDLE)
 		return -EISCONN;
 	err = aio_reserve(l->s.recv);
 	if (err)
 		return err;
 	child->cm_tag = tag;
-	child->state = STREAM_WAITING;
+	child->state = PLAIN_WAITING;
 	link_add(&l->accepts, &child->accepts);
 	return 0;
 }
 
-int stream_address(struct gaio_sock *base, struct sockaddr_storage *addr, bool peer)
+int plain_address(struct gaio_sock *base, struct sockaddr_storage *addr, bool peer)
 {
-	struct stream *s = stream_of(base);
+	struct plain *s = plain_of(base);
 	socklen_t len = sizeof(*addr);
 
 	if (s->fd < 0)
@@ -273,7 +278,7 @@ int stream_address(struct gaio_sock *base, struct sockaddr_storage *addr, bool p
 
 /* ------------------------------------------------------------------------- posting */
 
-int stream_recv(struct stream *s, const struct gaio_buf *buf, uint64_t tag)
+int plain_recv(struct plain *s, const struct gaio_buf *buf, uint64_t tag)
 {
 	int err = aio_reserve(s->s.recv);
 
@@ -282,14 +287,14 @@ int stream_recv(struct stream *s, const struct gaio_buf *buf, uint64_t tag)
 	s->rx_addr = buf->addr;
 	s->rx_len = buf->len;
 	s->rx_tag = tag;
-	if (s->state == STREAM_DEAD)
-		stream_rx_end(s, s->error, 0);
+	if (s->state == PLAIN_DEAD)
+		plain_rx_end(s, s->error, 0);
 	return 0;
 }
 
-static struct tx *entry_new(struct stream *s, enum gaio_op op, uint64_t tag)
+static struct tx *entry_new(struct plain *s, enum gaio_op op, uint64_t tag)
 {
-	struct stream_io *io = stream_io_of(s);
+	struct plain_io *io = plain_io_of(s);
 	struct tx *t = io->tx_free;
 
 	if (aio_reserve(s->s.send))
@@ -304,7 +309,7 @@ static struct tx *entry_new(struct stream *s, enum gaio_op op, uint64_t tag)
 	}
 	t->next = NULL;
 	t->op = op;
-	t->niov = 0;
+	t->niov = t->at = 0;
 	t->more = false;
 	t->file = NULL;
 	t->tag = tag;
@@ -312,17 +317,17 @@ static struct tx *entry_new(struct stream *s, enum gaio_op op, uint64_t tag)
 	return t;
 }
 
-static void entry_add(struct stream *s, struct tx *t)
+static void entry_add(struct plain *s, struct tx *t)
 {
 	*s->tx_last = t;
 	s->tx_last = &t->next;
-	if (s->state == STREAM_IDLE || s->state == STREAM_LISTENING)
-		stream_tx_end(s, -ENOTCONN);
-	else if (s->state == STREAM_DEAD)
-		stream_tx_end(s, s->error);
+	if (s->state == PLAIN_IDLE || s->state == PLAIN_LISTENING)
+		plain_tx_end(s, -ENOTCONN);
+	else if (s->state == PLAIN_DEAD)
+		plain_tx_end(s, s->error);
 }
 
-int stream_send(struct stream *s, const struct gaio_buf *bufs, int n, unsigned flags, uint64_t tag)
+int plain_send(struct plain *s, const struct gaio_buf *bufs, int n, unsigned flags, uint64_t tag)
 {
 	struct tx *t = entry_new(s, GAIO_SEND, tag);
 
@@ -338,12 +343,12 @@ int stream_send(struct stream *s, const struct gaio_buf *bufs, int n, unsigned f
 	return 0;
 }
 
-int stream_send_file(struct stream *s, struct gaio_file *file, uint64_t offset, size_t len,
-		     uint64_t tag)
+int plain_send_file(struct plain *s, struct gaio_file *file, uint64_t offset, size_t len,
+		    uint64_t tag)
 {
 	struct tx *t;
 
-	if (plain_fd(file) < 0)
+	if (plain_file_fd(file) < 0)
 		return -EBADF;
 	t = entry_new(s, GAIO_SEND, tag);
 	if (!t)
@@ -355,7 +360,7 @@ int stream_send_file(struct stream *s, struct gaio_file *file, uint64_t offset, 
 	return 0;
 }
 
-int stream_shutdown(struct stream *s, uint64_t tag)
+int plain_shutdown(struct plain *s, uint64_t tag)
 {
 	struct tx *t = entry_new(s, GAIO_SHUTDOWN, tag);
 
@@ -367,21 +372,15 @@ int stream_shutdown(struct stream *s, uint64_t tag)
 
 /* -------------------------------------------------------------------------- moving */
 
-int stream_tx_rest(const struct tx *t, struct iovec *iov)
+void plain_tx_moved(struct tx *t, size_t n)
 {
-	size_t skip = t->done;
-	int n = 0;
-
-	for (int i = 0; i < t->niov; i++) {
-		if (skip >= t->iov[i].iov_len) {
-			skip -= t->iov[i].iov_len;
-			continue;
-		}
-		iov[n].iov_base = (char *)t->iov[i].iov_base + skip;
-		iov[n++].iov_len = t->iov[i].iov_len - skip;
-		skip = 0;
-	}
-	return n;
+	t->done += n;
+	while (t->at < t->niov && n >= t->iov[t->at].iov_len)
+		n -= t->iov[t->at++].iov_len;
+	if (t->at == t->niov)
+		return;
+	t->iov[t->at].iov_base = (char *)t->iov[t->at].iov_base + n;
+	t->iov[t->at].iov_len -= n;
 }
 
 /* sendfile(2) has no MSG_NOSIGNAL. */
@@ -404,18 +403,18 @@ static ssize_t quiet_sendfile(int out, int in, off_t *offset, size_t len)
 	return n;
 }
 
-ssize_t stream_sendfile(struct stream *s, const struct tx *t, size_t max)
+ssize_t plain_sendfile(struct plain *s, const struct tx *t, size_t max)
 {
-	int in = plain_fd(t->file);
+	int in = plain_file_fd(t->file);
 	off_t offset = (off_t)(t->offset + t->done);
 	size_t len = t->len - t->done;
 	ssize_t n;
 
 	if (len > max)
 		len = max;
-	stream_count(s, COUNT_SYS_SENDFILE, 1);
-	if (stream_io_of(s)->sigpipe) {
-		stream_count(s, COUNT_SYS_OTHER, 2);
+	plain_count(s, COUNT_SYS_SENDFILE, 1);
+	if (plain_io_of(s)->sigpipe) {
+		plain_count(s, COUNT_SYS_OTHER, 2);
 		n = quiet_sendfile(s->fd, in, &offset, len);
 	} else {
 		n = sendfile(s->fd, in, &offset, len);
@@ -423,7 +422,62 @@ ssize_t stream_sendfile(struct stream *s, const struct tx *t, size_t max)
 	return n < 0 ? -errno : n;
 }
 
-bool stream_op_error(int err)
+/* ------------------------------------------------------------------------- waiting */
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+int64_t plain_deadline(int64_t timeout_us)
+{
+	if (timeout_us <= 0)
+		return timeout_us;
+	return timeout_us < INT64_MAX / 2000 ? now_ns() + timeout_us * 1000 : -1;
+}
+
+bool plain_expired(int64_t deadline_ns)
+{
+	return !deadline_ns || (deadline_ns > 0 && now_ns() >= deadline_ns);
+}
+
+int64_t plain_time_left(const struct plain_io *io, int64_t deadline_ns)
+{
+	int64_t now, until = deadline_ns;
+
+	if (plain_has_news(io) || !link_alone(&io->work) || !deadline_ns)
+		return 0;
+	if (!link_alone(&io->starved) && (until < 0 || io->starved_until_ns < until))
+		until = io->starved_until_ns;
+	if (until < 0)
+		return -1;
+	now = now_ns();
+	return until > now ? until - now : 0;
+}
+
+void plain_starve(struct plain *s)
+{
+	struct plain_io *io = plain_io_of(s);
+
+	io->counts[COUNT_ACCEPT_STARVED]++;
+	if (link_alone(&io->starved))
+		io->starved_until_ns = now_ns() + STARVED_MS * INT64_C(1000000);
+	link_del(&s->work);
+	link_add(&io->starved, &s->work);
+}
+
+void plain_feed_in_time(struct plain_io *io)
+{
+	if (!link_alone(&io->starved) && now_ns() >= io->starved_until_ns)
+		plain_feed(io);
+}
+
+/* -------------------------------------------------------------------------- errors */
+
+bool plain_op_error(int err)
 {
 	switch (err) {
 	case -EFAULT:
@@ -441,7 +495,7 @@ bool stream_op_error(int err)
 	}
 }
 
-bool stream_accept_again(int err)
+bool plain_accept_again(int err)
 {
 	switch (err) {
 	case -EINTR:
@@ -462,7 +516,7 @@ bool stream_accept_again(int err)
 	}
 }
 
-bool stream_accept_starved(int err)
+bool plain_accept_starved(int err)
 {
 	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
 }
