@@ -146,7 +146,8 @@ unsigned gaio_waiting(struct gaio_queue *queue);
 /*
  * Begins what was posted, gathers what has ended, and waits until one of the queues has an event, at
  * most @timeout_us (0: not at all; negative: no limit). Returns the number of queues that have some, 0
- * after the time-out. -EINTR: a signal handler ran, and there was no event.
+ * after the time-out. -EINTR: there was no event, and a signal handler ran (or seemed to: a kernel that
+ * starts threads for file operations interrupts its callers, too).
  */
 int gaio_wait(struct gaio *io, int64_t timeout_us);
 
