@@ -38,6 +38,11 @@ struct dusi_end {
 	dusi_sock_t sock;
 };
 
+struct dusi_plain {
+	struct gaio_file f;
+	dusi_file_t file;
+};
+
 static struct dusi_io *io_of(struct gaio *io)
 {
 	return (struct dusi_io *)io;
@@ -51,6 +56,11 @@ static struct dusi_queue *queue_of(struct gaio_queue *q)
 static dusi_sock_t sock_of(const struct gaio_sock *s)
 {
 	return ((const struct dusi_end *)s)->sock;
+}
+
+static dusi_file_t file_of(const struct gaio_file *f)
+{
+	return ((const struct dusi_plain *)f)->file;
 }
 
 /* ----------------------------------------------------------------------- opening */
@@ -165,20 +175,22 @@ static int dusi_queue_close(struct gaio_queue *base)
 static void translate(const struct ppe_event *in, struct gaio_event *out)
 {
 	static const uint8_t op[] = {
-		[PPE_EV_SEND] = GAIO_SEND,         [PPE_EV_RECV] = GAIO_RECV,
-		[PPE_EV_CONNECT] = GAIO_CONNECT,   [PPE_EV_ACCEPT] = GAIO_ACCEPT,
-		[PPE_EV_SHUTDOWN] = GAIO_SHUTDOWN,
+		[PPE_EV_SEND] = GAIO_SEND,           [PPE_EV_RECV] = GAIO_RECV,
+		[PPE_EV_CONNECT] = GAIO_CONNECT,     [PPE_EV_ACCEPT] = GAIO_ACCEPT,
+		[PPE_EV_SHUTDOWN] = GAIO_SHUTDOWN,   [PPE_EV_FILE_OPEN] = GAIO_OPEN,
+		[PPE_EV_FILE_READ] = GAIO_READ_FILE, [PPE_EV_FILE_WRITE] = GAIO_WRITE_FILE,
+		[PPE_EV_FILE_STAT] = GAIO_STAT,      [PPE_EV_FILE_SYNC] = GAIO_SYNC,
 	};
-	struct gaio_sock *s = (struct gaio_sock *)(uintptr_t)in->context;
+	struct aio_object *o = (struct aio_object *)(uintptr_t)in->context;
 
 	assert(in->type < sizeof(op) && op[in->type]);
 	out->op = op[in->type];
 	out->status = in->status;
 	out->tag = in->user_tag;
-	out->context = s->o.context;
+	out->context = o->context;
 	out->len = in->len;
-	out->sock = s;
-	out->file = NULL;
+	out->sock = o->is_file ? NULL : (struct gaio_sock *)o;
+	out->file = o->is_file ? (struct gaio_file *)o : NULL;
 	aio_accounted(out);
 }
 
@@ -299,8 +311,7 @@ static int dusi_send(struct gaio_sock *s, const struct gaio_buf *bufs, int n, un
 static int dusi_send_file(struct gaio_sock *s, struct gaio_file *file, uint64_t offset, size_t len,
 			  uint64_t tag)
 {
-	(void)s, (void)file, (void)offset, (void)len, (void)tag;
-	return -EOPNOTSUPP;
+	return Dusi_Send_File(sock_of(s), file_of(file), offset, len, tag);
 }
 
 static int dusi_shutdown(struct gaio_sock *s, uint64_t tag)
@@ -323,42 +334,58 @@ static int dusi_address(struct gaio_sock *s, struct sockaddr_storage *addr, bool
 
 /* ------------------------------------------------------------------------- files */
 
+static struct dusi_file_attr file_attr(struct gaio_file *f)
+{
+	return (struct dusi_file_attr){ .evq = queue_of(f->queue)->evq, .context = (uintptr_t)f };
+}
+
 static int dusi_file_open(struct gaio_file *f, const struct gaio_open_how *how, uint64_t tag)
 {
-	(void)f, (void)how, (void)tag;
-	return -EOPNOTSUPP;
+	const struct dusi_file_attr attr = file_attr(f);
+	const struct dusi_open open = {
+		.dirfd = how->dirfd,
+		.path = how->path,
+		.flags = how->flags,
+		.mode = how->mode,
+		.resolve = how->resolve,
+	};
+
+	return Dusi_Open_File(io_of(f->o.io)->ual, &attr, &open, tag,
+			      &((struct dusi_plain *)f)->file);
 }
 
 static int dusi_file_adopt(struct gaio_file *f, int fd)
 {
-	(void)f, (void)fd;
-	return -EOPNOTSUPP;
+	const struct dusi_file_attr attr = file_attr(f);
+
+	return Dusi_Adopt_File(io_of(f->o.io)->ual, &attr, fd, &((struct dusi_plain *)f)->file);
 }
 
 static int dusi_file_rw(struct gaio_file *f, enum gaio_op op, const struct gaio_buf *buf,
 			uint64_t offset, uint64_t tag)
 {
-	(void)f, (void)op, (void)buf, (void)offset, (void)tag;
-	return -EOPNOTSUPP;
+	const struct dusi_buf piece = dusi_piece(buf);
+
+	return op == GAIO_READ_FILE ? Dusi_Read_File(file_of(f), &piece, 1, offset, tag)
+				    : Dusi_Write_File(file_of(f), &piece, 1, offset, tag);
 }
 
 static int dusi_file_stat(struct gaio_file *f, struct statx *st, uint64_t tag)
 {
-	(void)f, (void)st, (void)tag;
-	return -EOPNOTSUPP;
+	return Dusi_Stat_File(file_of(f), st, tag);
 }
 
 static int dusi_file_sync(struct gaio_file *f, uint64_t tag)
 {
-	(void)f, (void)tag;
-	return -EOPNOTSUPP;
+	return Dusi_Sync_File(file_of(f), tag);
 }
 
 static void dusi_file_close(struct gaio_file *f)
 {
-	(void)f;
+	Dusi_Close_File(file_of(f));
 }
 
+/* The engine's file lives as long as its operations. */
 static void dusi_file_idle(struct gaio_file *f)
 {
 	(void)f;
@@ -369,7 +396,7 @@ const struct aio_ops aio_dusi = {
 	.io_size = sizeof(struct dusi_io),
 	.queue_size = sizeof(struct dusi_queue),
 	.sock_size = sizeof(struct dusi_end),
-	.file_size = sizeof(struct gaio_file),
+	.file_size = sizeof(struct dusi_plain),
 	.open = dusi_open,
 	.close = dusi_close,
 	.query = dusi_query,

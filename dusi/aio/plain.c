@@ -18,12 +18,9 @@
 
 void plain_io_open(struct plain_io *io)
 {
-	struct sigaction sa;
-
 	link_init(&io->work);
 	link_init(&io->starved);
 	link_init(&io->file_ops);
-	io->sigpipe = sigaction(SIGPIPE, NULL, &sa) || sa.sa_handler != SIG_IGN;
 }
 
 static void free_entries(struct tx *t)
@@ -396,7 +393,8 @@ static ssize_t quiet_sendfile(int out, int in, off_t *offset, size_t len)
 	pthread_sigmask(SIG_BLOCK, &pipe, &old);
 	n = sendfile(out, in, offset, len);
 	err = errno;
-	if (n < 0 && err == EPIPE && !sigismember(&old, SIGPIPE))
+	/* when a part was sent, that is what it tells, and the signal is there all the same */
+	if (n != (ssize_t)len && !sigismember(&old, SIGPIPE))
 		sigtimedwait(&pipe, NULL, &at_once);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	errno = err;
@@ -413,12 +411,8 @@ ssize_t plain_sendfile(struct plain *s, const struct tx *t, size_t max)
 	if (len > max)
 		len = max;
 	plain_count(s, COUNT_SYS_SENDFILE, 1);
-	if (plain_io_of(s)->sigpipe) {
-		plain_count(s, COUNT_SYS_OTHER, 2);
-		n = quiet_sendfile(s->fd, in, &offset, len);
-	} else {
-		n = sendfile(s->fd, in, &offset, len);
-	}
+	plain_count(s, COUNT_SYS_OTHER, 2);
+	n = quiet_sendfile(s->fd, in, &offset, len);
 	return n < 0 ? -errno : n;
 }
 

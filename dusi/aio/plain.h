@@ -88,7 +88,6 @@ enum plain_count {
 struct plain_io {
 	struct gaio io;
 	struct tx *tx_free;
-	bool sigpipe; /* the program does not ignore it */
 	/* Begins it; plain_file_op_done() when it has ended. Never fails. */
 	void (*file_begin)(struct plain_io *io, struct file_op *op);
 	struct link work;    /* sockets to look at before the next wait */
