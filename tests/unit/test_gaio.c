@@ -464,6 +464,8 @@ static void test_interrupted(void **state)
 	alarms = 0;
 	ok(timer_settime(timer, 0, &when, NULL));
 	assert_int_equal(gaio_wait(t.io, -1), -EINTR);
+	/* ThreadSanitizer runs handlers in those calls only that it knows */
+	poll(NULL, 0, 1);
 	assert_int_equal(alarms, 1);
 	ok(timer_delete(timer));
 	ok(sigaction(SIGALRM, &old, NULL));
