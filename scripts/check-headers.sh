@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-headers=(dusi/dusi.h ppe/ppe.h fabric/fabric.h fabric/iwarp/wire.h)
+headers=(dusi/dusi.h dusi/aio/gaio.h ppe/ppe.h fabric/fabric.h fabric/iwarp/wire.h)
 warnings=(-Wall -Wextra -Werror -pedantic)
 status=0
 

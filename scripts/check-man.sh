@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #
-# Checks that every function that dusi/dusi.h declares stands, with the same prototype, in the
+# Checks that every function that a public header declares stands, with the same prototype, in the
 # SYNOPSIS of some page in docs/man, and that no page promises a function that does not exist.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 shopt -s nullglob
-exec python3 - dusi/dusi.h docs/man/*.3 <<'PYTHON'
+
+# check PREFIX HEADER PAGE...: the functions whose names begin so.
+check() {
+	python3 - "$@" <<'PYTHON'
 import re
 import sys
 
@@ -26,10 +29,10 @@ def normal(prototype):
 
 
 def functions(text):
-    """Prototypes of the Dusi_ functions in text, by name."""
+    """Prototypes of the functions with our prefix in text, by name."""
     found = {}
     for statement in re.split(r"[;{}]", text):
-        match = re.search(r"\b(Dusi_\w+)\s*\(", statement)
+        match = re.search(rf"\b({sys.argv[1]}\w+)\s*\(", statement)
         if match and "typedef" not in statement and "(*" not in statement[: match.start()]:
             found.setdefault(match.group(1), set()).add(normal(statement))
     return found
@@ -93,5 +96,11 @@ def main(header, pages):
     return 1 if problems else 0
 
 
-sys.exit(main(sys.argv[1], sys.argv[2:]))
+sys.exit(main(sys.argv[2], sys.argv[3:]))
 PYTHON
+}
+
+status=0
+check Dusi_ dusi/dusi.h docs/man/*.3 || status=1
+check gaio_ dusi/aio/gaio.h docs/man/gaio.7 || status=1
+exit "$status"

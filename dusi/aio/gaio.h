@@ -28,8 +28,8 @@
  * of buffers, addresses, paths and attributes are copied before a call returns. A socket or a file is
  * the program's until the event of its closing, which is the last one that names it.
  *
- * Threads: a struct gaio, with all that was made in it, belongs to one thread. Signal handlers may
- * run at any time: gaio_wait() then returns -EINTR.
+ * Threads: a struct gaio, with all that was made in it, belongs to the thread that opened it. Signal
+ * handlers may run at any time: gaio_wait() then returns -EINTR.
  */
 #ifndef DUSI_AIO_GAIO_H
 #define DUSI_AIO_GAIO_H
@@ -129,8 +129,8 @@ struct gaio_event {
 };
 
 /*
- * A queue for @size events. No event is ever lost: where more could come than there is room for, posts
- * are refused (-EAGAIN) or the operations wait.
+ * A queue for @size events (0: 256). No event is ever lost: where more could come than there is room
+ * for, posts are refused (-EAGAIN), or the operations wait, or the queue grows. -EINVAL: over 1,048,576.
  */
 int gaio_queue_create(struct gaio *io, uint32_t size, struct gaio_queue **queue);
 /* -EBUSY: a socket or a file is bound to it. */
@@ -159,7 +159,7 @@ struct gaio_socket_attr {
 	uint64_t context;
 };
 
-/* Of TCP. -EAGAIN, -ENOSPC: max_sockets, or as many closings without their event. */
+/* Of TCP, without Nagle's delay. -ENOSPC: max_sockets; those count whose closing has not been taken. */
 int gaio_socket(struct gaio *io, const struct gaio_socket_attr *attr, struct gaio_sock **sock);
 
 #define GAIO_REUSEPORT 0x01    /* other sockets may listen there, and share what comes */
@@ -181,8 +181,8 @@ int gaio_recv(struct gaio_sock *sock, const struct gaio_buf *buf, uint64_t tag);
 #define GAIO_MORE 0x01 /* another send follows at once */
 
 /*
- * All pieces, in order. Two sends (and a shutdown) may be posted at a time: -EAGAIN. Errors as for
- * Dusi_Send.
+ * All pieces, in order. Two sends (and a shutdown) may be posted at a time: -EAGAIN. -EMSGSIZE: 4 GiB or
+ * more, of receives and file operations, too. Errors as for Dusi_Send.
  */
 int gaio_send(struct gaio_sock *sock, const struct gaio_buf *bufs, int n, unsigned flags,
 	      uint64_t tag);
@@ -193,7 +193,8 @@ int gaio_send_file(struct gaio_sock *sock, struct gaio_file *file, uint64_t offs
 int gaio_shutdown(struct gaio_sock *sock, uint64_t tag);
 /*
  * Closes at once; what was not yet sent is not sent. Operations still posted end with -ECANCELED, and
- * after them comes GAIO_CLOSE. Never fails; a second call is ignored.
+ * GAIO_CLOSE comes when the events of all of them have been taken. Later posts: -EBADF. Never fails; a
+ * second call is ignored.
  */
 void gaio_close_sock(struct gaio_sock *sock, uint64_t tag);
 /* -ENOTCONN */
