@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,19 +81,28 @@ const char *parse_address(const char *text, int passive, struct address *address
 	return resolve(host, port, passive, address);
 }
 
-void format_address(const struct sockaddr_storage *storage, char *text)
+void format_host(const struct sockaddr_storage *storage, char *text)
 {
 	const struct sockaddr_in *in = (const void *)storage;
 	const struct sockaddr_in6 *in6 = (const void *)storage;
-	char host[INET6_ADDRSTRLEN] = "?";
 
-	if (storage->ss_family == AF_INET6) {
-		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-		snprintf(text, PARSE_ADDRESS_MAX, "[%s]:%u", host, ntohs(in6->sin6_port));
-	} else {
-		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-		snprintf(text, PARSE_ADDRESS_MAX, "%s:%u", host, ntohs(in->sin_port));
-	}
+	strcpy(text, "?");
+	if (storage->ss_family == AF_INET6)
+		inet_ntop(AF_INET6, &in6->sin6_addr, text, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET, &in->sin_addr, text, INET6_ADDRSTRLEN);
+}
+
+void format_address(const struct sockaddr_storage *storage, char *text)
+{
+	const struct sockaddr_in *in = (const void *)storage;
+	bool six = storage->ss_family == AF_INET6;
+	char host[PARSE_ADDRESS_MAX];
+
+	format_host(storage, host);
+	/* the port is at the same place in both */
+	snprintf(text, PARSE_ADDRESS_MAX, six ? "[%.45s]:%u" : "%.45s:%u", host,
+		 ntohs(in->sin_port));
 }
 
 static int suffix_shift(char suffix)

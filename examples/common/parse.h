@@ -22,6 +22,8 @@ const char *parse_address(const char *text, int passive, struct address *address
 /* The same the other way round; @text has room for PARSE_ADDRESS_MAX. */
 #define PARSE_ADDRESS_MAX 64
 void format_address(const struct sockaddr_storage *storage, char *text);
+/* Without the port, and without brackets. */
+void format_host(const struct sockaddr_storage *storage, char *text);
 
 /*
  * A decimal number between @least and @most; the suffixes k, m, g mean KiB, MiB, GiB when @sizes.

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "examples/webserver/request.h"
-
 #define BUFFER_STRIDE (BUFFER_SMALL + BUFFER_OUT)
 #define LARGES_MIN 16
 #define LARGES_PART 16 /* one large buffer per so many connections */
@@ -23,23 +21,23 @@ static int buffers_map(struct buffers *b)
 
 static char *large_at(const struct buffers *b, uint32_t i)
 {
-	return b->base + (size_t)b->connections * BUFFER_STRIDE + (size_t)i * REQUEST_HEAD_MAX;
+	return b->base + (size_t)b->connections * BUFFER_STRIDE + (size_t)i * BUFFER_LARGE;
 }
 
-int buffers_create(struct buffers *b, dusi_ual_t ual, uint32_t connections)
+int buffers_create(struct buffers *b, struct gaio *io, uint32_t connections)
 {
 	int err;
 
 	b->connections = connections;
 	b->larges = LARGES_MIN + connections / LARGES_PART;
-	b->size = (size_t)connections * BUFFER_STRIDE + (size_t)b->larges * REQUEST_HEAD_MAX;
+	b->size = (size_t)connections * BUFFER_STRIDE + (size_t)b->larges * BUFFER_LARGE;
 	b->free = calloc(b->larges, sizeof(*b->free));
 	if (!b->free)
 		return -ENOMEM;
 	err = buffers_map(b);
 	if (err)
 		goto free_list;
-	err = Dusi_Register_Memory(ual, b->base, b->size, DUSI_READ | DUSI_WRITE, &b->mem);
+	err = gaio_register(io, b->base, b->size, GAIO_READ | GAIO_WRITE, &b->mem);
 	if (err)
 		goto unmap;
 	for (b->free_larges = 0; b->free_larges < b->larges; b->free_larges++)
@@ -52,9 +50,9 @@ free_list:
 	return err;
 }
 
-void buffers_destroy(struct buffers *b, dusi_ual_t ual)
+void buffers_destroy(struct buffers *b, struct gaio *io)
 {
-	Dusi_Deregister_Memory(ual, b->mem);
+	gaio_deregister(io, b->mem);
 	munmap(b->base, b->size);
 	free(b->free);
 }
@@ -76,5 +74,5 @@ char *buffers_take_large(struct buffers *b)
 
 void buffers_give_large(struct buffers *b, char *large)
 {
-	b->free[b->free_larges++] = (uint32_t)((size_t)(large - large_at(b, 0)) / REQUEST_HEAD_MAX);
+	b->free[b->free_larges++] = (uint32_t)((size_t)(large - large_at(b, 0)) / BUFFER_LARGE);
 }

@@ -4,23 +4,25 @@
  * registered arena, of which only what is used becomes real memory.
  *
  * Each connection has a small receive buffer, enough for nearly every request, and a room for its
- * response's head. The few with a longer request borrow one of a limited number of large buffers.
+ * response's head. The few with a longer request, or with content that is made for them, borrow one of a limited
+ * number of large buffers.
  */
 #ifndef EXAMPLES_WEBSERVER_BUFFERS_H
 #define EXAMPLES_WEBSERVER_BUFFERS_H
 
-#include <dusi/dusi.h>
+#include <dusi/gaio.h>
 
 #include <stddef.h>
 #include <stdint.h>
 
 #define BUFFER_SMALL 1024
 #define BUFFER_OUT 512
+#define BUFFER_LARGE 8192
 
 struct buffers {
 	char *base;
 	size_t size;
-	dusi_mem_t mem;
+	struct gaio_mem mem;
 	uint32_t connections;
 	uint32_t larges;
 	uint32_t free_larges;
@@ -28,14 +30,14 @@ struct buffers {
 };
 
 /* 0, or a negative errno value. */
-int buffers_create(struct buffers *b, dusi_ual_t ual, uint32_t connections);
-void buffers_destroy(struct buffers *b, dusi_ual_t ual);
+int buffers_create(struct buffers *b, struct gaio *io, uint32_t connections);
+void buffers_destroy(struct buffers *b, struct gaio *io);
 
 /* The two of connection @i. */
 char *buffers_small(const struct buffers *b, uint32_t i);
 char *buffers_out(const struct buffers *b, uint32_t i);
 
-/* REQUEST_HEAD_MAX bytes; NULL: all are taken. */
+/* BUFFER_LARGE bytes; NULL: all are taken. */
 char *buffers_take_large(struct buffers *b);
 void buffers_give_large(struct buffers *b, char *large);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * connection.h - one connection, from the accept that waits for it to its closing.
+ * connection.h - one connection, from the accept that waits for it to its closing. connection.c has
+ * its life, answer.c what a request is answered with, transfer.c how that is sent.
  *
  * A connection answers one request at a time. While a response is being sent the receive for the
  * next request is posted already, unless that request lies in the buffer. Each operation posted is
@@ -10,42 +11,54 @@
 #ifndef EXAMPLES_WEBSERVER_CONNECTION_H
 #define EXAMPLES_WEBSERVER_CONNECTION_H
 
-#include <dusi/dusi.h>
+#include <dusi/gaio.h>
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define CONNECTION_PEER_ROOM 46 /* an address in text, which is not terminated */
+
 struct server;
 struct file;
+struct parts;
+struct request;
 
 struct connection {
 	struct server *server;
 	struct connection *next_free;
-	dusi_sock_t sock;
+	struct gaio_sock *sock;
 	int64_t deadline_ms; /* 0: none */
-	struct file *file;   /* being sent */
-	size_t sent;         /* bytes of it that are sent, or posted */
-	char *in;            /* receive buffer: the small one, or a large one */
-	uint32_t room;       /* its size */
-	uint32_t start, end; /* bytes in it that are not consumed */
-	size_t searched;     /* of these, what request_parse() has seen */
-	uint8_t posted;      /* operations without their event */
-	bool waiting;        /* to be accepted */
-	bool receiving;      /* a receive is posted */
-	bool sending;        /* a response is under way */
-	bool served;         /* a response has been sent */
-	bool last;           /* no request after this one */
-	bool lingering;      /* the last response is out: wait for the peer to close */
-	bool eof;            /* the peer sends no more */
-	bool closed;         /* and waits for its last events */
+	/* what is being sent */
+	struct file *file;
+	uint64_t offset, end; /* bytes of it that are still to be posted */
+	struct parts *parts;  /* of multipart/byteranges */
+	char *made;           /* a large buffer, with content that is no file's */
+	uint32_t piece;       /* bytes of the next send, at most */
+	uint32_t requests;    /* answered */
+	/* what is received */
+	char *in;               /* receive buffer: the small one, or a large one */
+	uint32_t room;          /* its size */
+	uint32_t start, end_in; /* bytes in it that are not consumed */
+	size_t searched;        /* of these, what request_parse() has seen */
+	uint8_t posted;         /* operations without their event */
+	uint8_t sends;          /* of these, sends of the response */
+	uint8_t peer_len;
+	char peer[CONNECTION_PEER_ROOM]; /* for the log, once it is known */
+	bool waiting;                    /* to be accepted */
+	bool receiving;                  /* a receive is posted */
+	bool sending;                    /* a response is under way */
+	bool last;                       /* no request after this one */
+	bool lingering;                  /* the last response is out: wait for the peer to close */
+	bool eof;                        /* the peer sends no more */
+	bool closed;                     /* and waits for its last events */
 };
 
-/* Makes a free one wait for the next connection. 0, or a negative errno value: it stays free. */
+/* Makes one that is taken wait for the next connection; when it cannot, it becomes free again. */
 int connection_open(struct connection *c);
 
 /* An event whose context is this connection. */
-void connection_event(struct connection *c, const struct dusi_event *event);
+void connection_event(struct connection *c, const struct gaio_event *event);
 
 /* Its deadline has passed. */
 void connection_expire(struct connection *c);
@@ -59,8 +72,20 @@ void connection_close_idle(struct connection *c);
 /* Closes it whatever it does. */
 void connection_abandon(struct connection *c);
 
-/* In server.c. @c is free again; one that waited was accepted, or (@status) will not be. */
-void server_connection_free(struct server *s, struct connection *c);
-void server_connection_accepted(struct server *s, int status);
+/* ---- between connection.c, answer.c and transfer.c ---- */
+
+uint32_t connection_number(const struct connection *c);
+/* The room for a response's head. */
+char *connection_out(const struct connection *c);
+/* Begins to close: what is in use is given back with the last event. */
+void connection_close(struct connection *c);
+/* Counts an operation that was posted, or closes the connection that could not post it. */
+void connection_posted(struct connection *c, int err);
+void connection_set_deadline(struct connection *c, int64_t ms);
+
+/* Posts the response to @r: c->sending is true from then on. */
+void answer_request(struct connection *c, const struct request *r);
+/* Where there is no request that could be understood; nothing comes after it. */
+void answer_broken(struct connection *c, int status);
 
 #endif

@@ -6,53 +6,39 @@
 #include "examples/webserver/files.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/queue.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "examples/webserver/date.h"
-#include "examples/webserver/mime.h"
+#include "examples/webserver/entry.h"
 #include "examples/webserver/path.h"
 
 #define RECHECK_MS 1000
-#define HEAD_ROOM 192
 #define BUCKETS 2048 /* a power of two */
-
-struct entry {
-	struct file file; /* first: what files_get() gives out */
-	LIST_ENTRY(entry) bucket;
-	TAILQ_ENTRY(entry) age;
-	unsigned users;
-	int64_t checked_ms;
-	/* what tells one state of a file from another */
-	dev_t dev;
-	ino_t ino;
-	off_t size;
-	struct timespec mtime, ctime;
-	char head[HEAD_ROOM];
-	uint32_t hash;
-	size_t path_len;
-	char path[];
-};
 
 LIST_HEAD(bucket, entry);
 TAILQ_HEAD(ages, entry);
 
 struct files {
-	dusi_ual_t ual;
+	struct entry_env env;
 	struct root root;
-	unsigned limit, count;
+	struct files_limits limits;
+	struct files_counters counters;
+	unsigned handles;
 	struct ages ages; /* least recently used first */
 	struct bucket buckets[BUCKETS];
 };
 
-int files_create(struct files **out, dusi_ual_t ual, const char *folder, unsigned limit)
+/* What would not fit into all of the cache is not mapped either. */
+static void set_limits(struct files *f, const struct files_limits *limits)
+{
+	f->limits = *limits;
+	f->env.largest = limits->largest < limits->bytes ? limits->largest : limits->bytes;
+}
+
+int files_create(struct files **out, struct gaio *io, struct gaio_queue *queue, const char *folder,
+		 const struct files_limits *limits)
 {
 	struct files *f = calloc(1, sizeof(*f));
 	int err;
@@ -64,8 +50,8 @@ int files_create(struct files **out, dusi_ual_t ual, const char *folder, unsigne
 		free(f);
 		return err;
 	}
-	f->ual = ual;
-	f->limit = limit;
+	f->env = (struct entry_env){ .io = io, .queue = queue };
+	set_limits(f, limits);
 	TAILQ_INIT(&f->ages);
 	*out = f;
 	return 0;
@@ -73,20 +59,10 @@ int files_create(struct files **out, dusi_ual_t ual, const char *folder, unsigne
 
 /* ------------------------------------------------------------------------------ entries */
 
-static void entry_unmap(struct files *f, struct entry *e)
-{
-	if (!e->file.data)
-		return;
-	Dusi_Deregister_Memory(f->ual, e->file.mem);
-	munmap(e->file.data, e->file.size);
-}
-
 static void entry_leave(struct files *f, struct entry *e)
 {
-	if (--e->users)
-		return;
-	entry_unmap(f, e);
-	free(e);
+	if (!--e->users)
+		entry_destroy(&f->env, e);
 }
 
 /* Out of the cache; those who are sending it keep it. */
@@ -94,87 +70,43 @@ static void entry_drop(struct files *f, struct entry *e)
 {
 	LIST_REMOVE(e, bucket);
 	TAILQ_REMOVE(&f->ages, e, age);
-	f->count--;
+	f->counters.files--;
+	if (e->file.handle)
+		f->handles--;
+	else
+		f->counters.bytes -= e->file.size;
 	entry_leave(f, e);
+}
+
+static struct entry *oldest_large(const struct files *f)
+{
+	struct entry *e;
+
+	TAILQ_FOREACH(e, &f->ages, age)
+	if (e->file.handle)
+		return e;
+	return NULL;
+}
+
+/* Until the limits are kept. */
+static void make_room(struct files *f)
+{
+	while (f->counters.files > f->limits.files || f->counters.bytes > f->limits.bytes)
+		entry_drop(f, TAILQ_FIRST(&f->ages));
+	while (f->handles > FILES_OPEN_MAX)
+		entry_drop(f, oldest_large(f));
 }
 
 /* The cache is the first user of a new entry. */
 static void entry_insert(struct files *f, struct entry *e)
 {
-	if (f->count >= f->limit)
-		entry_drop(f, TAILQ_FIRST(&f->ages));
 	LIST_INSERT_HEAD(&f->buckets[e->hash % BUCKETS], e, bucket);
 	TAILQ_INSERT_TAIL(&f->ages, e, age);
-	f->count++;
-}
-
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-static bool entry_current(const struct entry *e, const struct stat *st)
-{
-	return e->dev == st->st_dev && e->ino == st->st_ino && e->size == st->st_size &&
-	       same_time(&e->mtime, &st->st_mtim) && same_time(&e->ctime, &st->st_ctim);
-}
-
-static void entry_describe(struct entry *e, const struct stat *st)
-{
-	time_t now = time(NULL);
-	char date[DATE_ROOM];
-	int n;
-
-	e->dev = st->st_dev;
-	e->ino = st->st_ino;
-	e->size = st->st_size;
-	e->mtime = st->st_mtim;
-	e->ctime = st->st_ctim;
-	/* never later than the date of the response */
-	date_format(st->st_mtim.tv_sec < now ? st->st_mtim.tv_sec : now, date);
-	n = snprintf(e->head, HEAD_ROOM,
-		     "Content-Type: %s\r\nContent-Length: %zu\r\nLast-Modified: %s\r\n",
-		     mime_type(e->path), e->file.size, date);
-	e->file.head = e->head;
-	e->file.head_len = (size_t)n;
-}
-
-static int entry_map(struct files *f, struct entry *e, int fd, const struct stat *st)
-{
-	int err;
-
-	e->file.size = (size_t)st->st_size;
-	if (!e->file.size)
-		return 0;
-	e->file.data = mmap(NULL, e->file.size, PROT_READ, MAP_SHARED, fd, 0);
-	if (e->file.data == MAP_FAILED)
-		return -errno;
-	err = Dusi_Register_Memory(f->ual, e->file.data, e->file.size, DUSI_READ, &e->file.mem);
-	if (err)
-		munmap(e->file.data, e->file.size);
-	return err;
-}
-
-/* With one user, the caller, who is to insert it. */
-static int entry_create(struct files *f, const char *path, size_t len, int fd,
-			const struct stat *st, struct entry **out)
-{
-	struct entry *e = calloc(1, sizeof(*e) + len + 1);
-	int err;
-
-	if (!e)
-		return -ENOMEM;
-	memcpy(e->path, path, len);
-	e->path_len = len;
-	err = entry_map(f, e, fd, st);
-	if (err) {
-		free(e);
-		return err;
-	}
-	entry_describe(e, st);
-	e->users = 1;
-	*out = e;
-	return 0;
+	f->counters.files++;
+	if (e->file.handle)
+		f->handles++;
+	else
+		f->counters.bytes += e->file.size;
 }
 
 /* ------------------------------------------------------------------------------- look-up */
@@ -228,18 +160,18 @@ static int look_again(struct files *f, const char *path, size_t len, struct entr
 		      struct entry **out)
 {
 	struct stat st;
-	int fd = open_file(f, path, &st), err = 0;
+	int fd = open_file(f, path, &st);
 
 	if (fd < 0) {
 		*out = cached;
 		return cached && is_shortage(fd) ? 0 : fd;
 	}
-	if (cached && entry_current(cached, &st))
+	if (cached && entry_is_current(cached, &st)) {
 		*out = cached;
-	else
-		err = entry_create(f, path, len, fd, &st, out);
-	close(fd);
-	return err;
+		close(fd);
+		return 0;
+	}
+	return entry_create(&f->env, path, len, fd, &st, out);
 }
 
 static int refresh(struct files *f, const char *path, size_t len, uint32_t hash,
@@ -247,6 +179,7 @@ static int refresh(struct files *f, const char *path, size_t len, uint32_t hash,
 {
 	int err = look_again(f, path, len, cached, out);
 
+	f->counters.misses++;
 	if (cached && (err || *out != cached))
 		entry_drop(f, cached);
 	if (err)
@@ -269,17 +202,32 @@ int files_get(struct files *f, const char *path, size_t len, int64_t now_ms, str
 		err = refresh(f, path, len, hash, e, now_ms, &e);
 		if (err)
 			return err;
+	} else {
+		f->counters.hits++;
 	}
 	TAILQ_REMOVE(&f->ages, e, age);
 	TAILQ_INSERT_TAIL(&f->ages, e, age);
 	e->users++;
 	*file = &e->file;
+	make_room(f);
 	return 0;
 }
 
 void files_put(struct files *f, struct file *file)
 {
 	entry_leave(f, (struct entry *)file);
+}
+
+void files_reset(struct files *f, const struct files_limits *limits)
+{
+	set_limits(f, limits);
+	while (!TAILQ_EMPTY(&f->ages))
+		entry_drop(f, TAILQ_FIRST(&f->ages));
+}
+
+void files_count(const struct files *f, struct files_counters *counters)
+{
+	*counters = f->counters;
 }
 
 void files_destroy(struct files *f)

@@ -49,12 +49,6 @@ static const uint8_t classes[256] = {
 	[0x80 ... 0xff] = TARGET | VALUE,
 };
 
-/* A piece of the head. */
-struct text {
-	const char *p;
-	size_t len;
-};
-
 static bool is(char c, uint8_t class)
 {
 	return classes[(unsigned char)c] & class;
@@ -72,42 +66,37 @@ static struct text take(struct text *rest, uint8_t class)
 	return piece;
 }
 
-static bool take_exactly(struct text *rest, const char *what)
+/* Of eight octets, whether one is a control character: below a space, or DEL. */
+static bool has_control(uint64_t octets)
 {
-	size_t len = strlen(what);
+	const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+	uint64_t dels = octets ^ (ones * 0x7f);
 
-	if (rest->len < len || memcmp(rest->p, what, len))
-		return false;
-	rest->p += len;
-	rest->len -= len;
-	return true;
+	return (((octets - ones * 0x20) & ~octets) | ((dels - ones) & ~dels)) & highs;
+}
+
+/* As take(), of a field's value: the longest pieces of a request, so eight octets at a time. */
+static struct text take_value(struct text *rest)
+{
+	struct text value = { rest->p, 0 };
+	uint64_t octets;
+
+	while (rest->len >= sizeof(octets)) {
+		memcpy(&octets, rest->p, sizeof(octets));
+		if (has_control(octets))
+			break;
+		text_skip(rest, sizeof(octets));
+	}
+	/* the line's end, or a tab */
+	take(rest, VALUE);
+	value.len = (size_t)(rest->p - value.p);
+	return value;
 }
 
 static bool is_all(struct text t, uint8_t class)
 {
 	take(&t, class);
 	return !t.len;
-}
-
-static bool equals(struct text t, const char *what)
-{
-	return t.len == strlen(what) && !strncasecmp(t.p, what, t.len);
-}
-
-static bool is_space(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static struct text trim(struct text t)
-{
-	while (t.len && is_space(t.p[0])) {
-		t.p++;
-		t.len--;
-	}
-	while (t.len && is_space(t.p[t.len - 1]))
-		t.len--;
-	return t;
 }
 
 /* ----------------------------------------------------------------------- request line */
@@ -169,14 +158,14 @@ static int parse_version(struct text *rest, struct request *r)
 	struct text digits;
 	char major;
 
-	if (!take_exactly(rest, "HTTP/"))
+	if (!text_take(rest, "HTTP/", 5))
 		return -400;
 	digits = take(rest, DIGIT);
-	if (digits.len != 1 || !take_exactly(rest, "."))
+	if (digits.len != 1 || !text_take(rest, ".", 1))
 		return -400;
 	major = digits.p[0];
 	digits = take(rest, DIGIT);
-	if (digits.len != 1 || !take_exactly(rest, "\r\n"))
+	if (digits.len != 1 || !text_take(rest, "\r\n", 2))
 		return -400;
 	r->minor = digits.p[0] != '0';
 	return major == '1' ? 0 : -505;
@@ -187,10 +176,10 @@ static int parse_request_line(struct text *rest, struct request *r)
 	struct text method = take(rest, TOKEN), target;
 	int err = method_of(method, &r->method);
 
-	if (err || !take_exactly(rest, " "))
+	if (err || !text_take(rest, " ", 1))
 		return -400;
 	target = take(rest, TARGET);
-	if (!target.len || !take_exactly(rest, " "))
+	if (!target.len || !text_take(rest, " ", 1))
 		return -400;
 	err = parse_version(rest, r);
 	return err ? err : parse_target(target, r);
@@ -200,7 +189,8 @@ static int parse_request_line(struct text *rest, struct request *r)
 
 /* What the fields say, until all have been seen. */
 struct fields {
-	unsigned count, hosts, lengths, codings;
+	struct request *request;
+	unsigned count, hosts, lengths, codings, ranges;
 	bool close, keep_alive;
 	bool chunked;
 	bool content; /* a length other than 0 */
@@ -214,15 +204,11 @@ static int take_host(struct fields *f, struct text value)
 
 static int take_connection(struct fields *f, struct text value)
 {
-	while (value.len) {
-		const char *comma = memchr(value.p, ',', value.len);
-		size_t len = comma ? (size_t)(comma - value.p) : value.len;
-		struct text option = trim((struct text){ value.p, len });
+	struct text option;
 
-		f->close |= equals(option, "close");
-		f->keep_alive |= equals(option, "keep-alive");
-		value.p += len + (comma != NULL);
-		value.len -= len + (comma != NULL);
+	while (text_next(&value, &option)) {
+		f->close |= text_is(option, "close");
+		f->keep_alive |= text_is(option, "keep-alive");
 	}
 	return 0;
 }
@@ -240,37 +226,101 @@ static int take_length(struct fields *f, struct text value)
 static int take_coding(struct fields *f, struct text value)
 {
 	f->codings++;
-	f->chunked = equals(value, "chunked");
+	f->chunked = text_is(value, "chunked");
 	return 0;
 }
 
+static int take_range(struct fields *f, struct text value)
+{
+	/* two of them say nothing that could be understood */
+	f->request->range = f->ranges++ ? (struct text){ 0 } : value;
+	return 0;
+}
+
+static int take_lines(struct text *lines, struct text value)
+{
+	for (int i = 0; i < REQUEST_LINES_MAX; i++) {
+		if (lines[i].p)
+			continue;
+		lines[i] = value;
+		return 0;
+	}
+	return -431;
+}
+
+static int take_match(struct fields *f, struct text value)
+{
+	return take_lines(f->request->if_match, value);
+}
+
+static int take_none_match(struct fields *f, struct text value)
+{
+	return take_lines(f->request->if_none_match, value);
+}
+
+/* Fields with something to do, and fields that are only remembered. */
 static const struct {
 	const char *name;
 	int (*take)(struct fields *f, struct text value);
+	size_t offset;
 } known_fields[] = {
-	{ "Host", take_host },
-	{ "Connection", take_connection },
-	{ "Content-Length", take_length },
-	{ "Transfer-Encoding", take_coding },
+	{ "Host", take_host, 0 },
+	{ "Connection", take_connection, 0 },
+	{ "Content-Length", take_length, 0 },
+	{ "Transfer-Encoding", take_coding, 0 },
+	{ "Range", take_range, 0 },
+	{ "If-Match", take_match, 0 },
+	{ "If-None-Match", take_none_match, 0 },
+	{ "If-Range", NULL, offsetof(struct request, if_range) },
+	{ "If-Modified-Since", NULL, offsetof(struct request, if_modified_since) },
+	{ "If-Unmodified-Since", NULL, offsetof(struct request, if_unmodified_since) },
+	{ "Referer", NULL, offsetof(struct request, referer) },
+	{ "User-Agent", NULL, offsetof(struct request, user_agent) },
 };
+
+#define BIT(letter) (UINT32_C(1) << ((letter) - 'a'))
+
+/* Nearly all fields of a browser are none of these, and most are told by their first letter. */
+static bool may_be_known(char initial)
+{
+	static const uint32_t initials =
+		BIT('h') | BIT('c') | BIT('t') | BIT('r') | BIT('i') | BIT('u');
+	char letter = initial | 0x20;
+
+	return letter >= 'a' && letter <= 'z' && (initials & BIT(letter));
+}
+
+static int use_field(struct fields *f, struct text name, struct text value)
+{
+	for (size_t i = 0; i < sizeof(known_fields) / sizeof(known_fields[0]); i++) {
+		struct text *remembered;
+
+		if (!text_is(name, known_fields[i].name))
+			continue;
+		if (known_fields[i].take)
+			return known_fields[i].take(f, value);
+		remembered = (struct text *)((char *)f->request + known_fields[i].offset);
+		if (!remembered->p)
+			*remembered = value;
+		return 0;
+	}
+	return 0;
+}
 
 static int parse_field(struct text *rest, struct fields *f)
 {
 	struct text name = take(rest, TOKEN), value;
 
 	/* no name: also a folded line */
-	if (!name.len || !take_exactly(rest, ":"))
+	if (!name.len || !text_take(rest, ":", 1))
 		return -400;
-	value = take(rest, VALUE);
+	value = take_value(rest);
 	/* a control character, or half a line end */
-	if (!take_exactly(rest, "\r\n"))
+	if (!text_take(rest, "\r\n", 2))
 		return -400;
 	if (++f->count > REQUEST_FIELDS_MAX)
 		return -431;
-	for (size_t i = 0; i < sizeof(known_fields) / sizeof(known_fields[0]); i++)
-		if (equals(name, known_fields[i].name))
-			return known_fields[i].take(f, trim(value));
-	return 0;
+	return may_be_known(name.p[0]) ? use_field(f, name, text_trim(value)) : 0;
 }
 
 /* RFC 9112 sections 3.2, 6 and 9.3: what the fields mean together. */
@@ -291,8 +341,12 @@ static int conclude(const struct fields *f, struct request *r)
 
 static int parse_head(struct text head, struct request *r)
 {
-	struct fields f = { 0 };
+	struct fields f = { .request = r };
+	const char *begin = head.p;
 	int err = parse_request_line(&head, r);
+
+	if (!err)
+		r->line = (struct text){ begin, (size_t)(head.p - begin) - 2 };
 
 	while (!err && head.len)
 		err = parse_field(&head, &f);

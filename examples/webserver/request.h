@@ -12,8 +12,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "examples/webserver/text.h"
+
 #define REQUEST_HEAD_MAX 8192  /* bytes up to and with the empty line */
 #define REQUEST_FIELDS_MAX 100 /* header fields */
+#define REQUEST_LINES_MAX 4    /* of those, with entity tags of one kind */
 
 enum request_method {
 	METHOD_GET,
@@ -29,6 +32,14 @@ struct request {
 	bool content;       /* content follows the head */
 	const char *target; /* path and query, in the caller's buffer; empty for "/" */
 	size_t target_len;
+	struct text line; /* the request line, without its end */
+	/*
+	 * Fields, in the caller's buffer; p is NULL for those that are missing. Of one that comes
+	 * twice and may not, the first counts, but a second Range makes both void.
+	 */
+	struct text range, if_range, if_modified_since, if_unmodified_since;
+	struct text referer, user_agent;
+	struct text if_match[REQUEST_LINES_MAX], if_none_match[REQUEST_LINES_MAX];
 };
 
 /*

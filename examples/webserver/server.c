@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * server.c - the event loop, the policy of accepting, deadlines, and the end.
+ * server.c - the server comes to be, changes its settings, keeps its books, and goes.
  */
 #include "examples/webserver/server.h"
 
@@ -8,94 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define EVENTS 64         /* taken at a time: more of them would wait long for each other */
-#define ACCEPTS 32        /* kept posted */
-#define BACKLOG 4096      /* connections that the kernel keeps when no accept is posted */
-#define CACHED_FILES 1024 /* at most */
-#define EVQ_MIN 1024
-#define EVQ_MAX 16384
-#define TICK_US 1000000 /* how often deadlines, and *stop, are looked at */
-#define DRAIN_MS 5000
-
-/* ---------------------------------------------------------------------------------- clock */
-
-static void clock_update(struct server *s)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	s->now_ms = ts.tv_sec * INT64_C(1000) + ts.tv_nsec / 1000000;
-	clock_gettime(CLOCK_REALTIME_COARSE, &ts);
-	if (ts.tv_sec == s->date_of)
-		return;
-	s->date_of = ts.tv_sec;
-	date_format(ts.tv_sec, s->date);
-}
-
-/* -------------------------------------------------------------------------------- accepting */
-
-static struct connection *take_free(struct server *s)
-{
-	struct connection *c = s->free;
-
-	if (!c)
-		return NULL;
-	s->free = c->next_free;
-	s->used++;
-	return c;
-}
-
-static void give_free(struct server *s, struct connection *c)
-{
-	c->deadline_ms = 0;
-	c->next_free = s->free;
-	s->free = c;
-	s->used--;
-}
-
-void server_connection_free(struct server *s, struct connection *c)
-{
-	give_free(s, c);
-}
-
-void server_connection_accepted(struct server *s, int status)
-{
-	s->waiting--;
-	if (status && status != -ECANCELED)
-		fprintf(stderr, "eta-webserver: accept: %s\n", strerror(-status));
-}
-
-/*
- * The policy: as many accepts as ACCEPTS, while there are free connections; with all in use, new
- * ones wait in the kernel. What cannot be posted now is tried again after the next events.
- */
-static void post_accepts(struct server *s)
-{
-	struct connection *c;
-
-	while (!s->draining && s->waiting < ACCEPTS && (c = take_free(s))) {
-		if (connection_open(c)) {
-			give_free(s, c);
-			return;
-		}
-		s->waiting++;
-	}
-}
-
-/* --------------------------------------------------------------------------------- creating */
-
-static int server_listen(struct server *s)
-{
-	const struct dusi_socket_attr attr = { .tx_evq = s->evq, .rx_evq = s->evq };
-	int err = Dusi_Socket(s->ual, &attr, &s->listener);
-
-	if (!err)
-		err = Dusi_Bind(s->listener, (const struct sockaddr *)&s->config.address,
-				s->config.address_len);
-	return err ? err : Dusi_Listen(s->listener, BACKLOG);
-}
+#include "examples/webserver/mime.h"
+#include "examples/webserver/signals.h"
 
 static int server_fail(const char *what, const char *detail, int err)
 {
@@ -104,173 +19,221 @@ static int server_fail(const char *what, const char *detail, int err)
 	return err;
 }
 
-static int open_engine(struct server *s)
+/* --------------------------------------------------------------------------------- creating */
+
+static int server_listen(struct server *s)
+{
+	const struct gaio_socket_attr attr = {
+		.recv = s->schedule.queues[SCHEDULE_ACCEPT],
+		.send = s->schedule.queues[SCHEDULE_SEND],
+		.close = s->schedule.queues[SCHEDULE_CLOSE],
+	};
+	unsigned flags = (s->settings.workers > 1 ? GAIO_REUSEPORT : 0) |
+			 (s->settings.no_defer ? 0 : GAIO_DEFER_ACCEPT);
+	int err = gaio_socket(s->io, &attr, &s->listener);
+
+	if (!err)
+		err = gaio_listen(s->listener, (const struct sockaddr *)&s->settings.listen.storage,
+				  s->settings.listen.len, (int)s->settings.backlog, flags);
+	return err ? server_fail("cannot listen on that address; is it this machine's, and the "
+				 "port free?",
+				 NULL, err)
+		   : 0;
+}
+
+static const char *or_null(const char *text)
+{
+	return *text ? text : NULL;
+}
+
+static int open_io(struct server *s)
 {
 	/* some sockets are still going when their successors come */
-	const struct dusi_ual_attr attr = {
-		.placement = s->config.placement,
-		.max_sockets = s->config.connections + ACCEPTS + 1,
+	const struct gaio_attr attr = {
+		.backend = or_null(s->settings.aio),
+		.placement = or_null(s->settings.placement),
+		.max_sockets = (uint32_t)(2 * s->settings.connections + 64),
 	};
-	uint32_t events = s->config.connections * 2;
-	int err = Dusi_Open_Ual(&attr, &s->ual);
+	const char *name = attr.backend ? attr.backend : getenv("ETA_AIO");
+	int err = gaio_open(&attr, &s->io);
 
+	if (err == -ENOENT)
+		return server_fail("there is no such --aio:", name, err);
+	if (err == -EOPNOTSUPP)
+		return server_fail("this machine does not have", name ? name : "dusi", err);
 	if (err)
 		return server_fail("cannot open the engine with placement",
 				   attr.placement ? attr.placement : "(default)", err);
-	if (events < EVQ_MIN)
-		events = EVQ_MIN;
-	if (events > EVQ_MAX)
-		events = EVQ_MAX;
-	err = Dusi_Create_EvQ(s->ual, events, &s->evq);
+	err = schedule_create(&s->schedule, s->io, (uint32_t)s->settings.connections);
 	if (!err)
 		return 0;
-	Dusi_Close_Ual(s->ual);
-	return server_fail("cannot create an event queue", NULL, err);
+	gaio_close(s->io);
+	return server_fail("cannot create the event queues", NULL, err);
+}
+
+static void create_free_list(struct server *s)
+{
+	uint32_t n = (uint32_t)s->settings.connections;
+
+	s->used = n;
+	while (n--) {
+		s->connections[n].server = s;
+		server_connection_free(s, &s->connections[n]);
+	}
 }
 
 static int create_connections(struct server *s)
 {
-	uint32_t n = s->config.connections;
+	uint32_t n = (uint32_t)s->settings.connections;
+	int err = buffers_create(&s->buffers, s->io, n);
 
-	s->connections = calloc(n, sizeof(*s->connections));
-	if (!s->connections)
-		return -ENOMEM;
-	s->used = n;
-	while (n--) {
-		s->connections[n].server = s;
-		give_free(s, &s->connections[n]);
+	if (!err) {
+		s->connections = calloc(n, sizeof(*s->connections));
+		if (!s->connections) {
+			buffers_destroy(&s->buffers, s->io);
+			err = -ENOMEM;
+		}
 	}
+	if (err)
+		return server_fail("cannot allocate the connections", NULL, err);
+	create_free_list(s);
 	return 0;
 }
 
-int server_create(struct server *s, const struct server_config *config)
+static struct files_limits limits_of(const struct settings *settings)
+{
+	return (struct files_limits){ settings->cache_files, settings->cache_bytes,
+				      settings->cache_largest };
+}
+
+/* Without the table there are still the types that are built in. */
+static void load_mime_types(const struct server *s)
+{
+	const char *path = s->settings.mime_types;
+	int err = mime_load(path);
+
+	if (err && !(err == -ENOENT && !strcmp(path, "/etc/mime.types")))
+		server_fail("cannot read the media types in", path, err);
+}
+
+static int create_files(struct server *s)
+{
+	struct files_limits limits = limits_of(&s->settings);
+	int err = files_create(&s->files, s->io, s->schedule.queues[SCHEDULE_FILE],
+			       s->settings.directory, &limits);
+
+	if (err)
+		return server_fail("cannot serve the folder", s->settings.directory, err);
+	log_init(&s->log, s->io, s->schedule.queues[SCHEDULE_FILE]);
+	err = log_open(&s->log, s->settings.access_log, s->settings.log_format);
+	if (err)
+		files_destroy(s->files);
+	else
+		load_mime_types(s);
+	return err;
+}
+
+static void destroy_files(struct server *s)
+{
+	log_fini(&s->log);
+	files_destroy(s->files);
+	mime_unload();
+}
+
+static void destroy_connections(struct server *s)
+{
+	buffers_destroy(&s->buffers, s->io);
+	free(s->connections);
+}
+
+int server_create(struct server *s, const struct settings *settings, int argc, char **argv)
 {
 	int err;
 
-	*s = (struct server){ .config = *config, .date_of = -1 };
-	clock_update(s);
-	err = open_engine(s);
+	*s = (struct server){ .settings = *settings, .argc = argc, .argv = argv, .date_of = -1 };
+	server_clock(s);
+	s->started_ms = s->now_ms;
+	err = open_io(s);
 	if (err)
 		return err;
-	err = files_create(&s->files, s->ual, config->folder, CACHED_FILES);
-	if (err) {
-		server_fail("cannot serve the folder", config->folder, err);
-		goto close_ual;
-	}
-	err = buffers_create(&s->buffers, s->ual, config->connections);
-	if (err) {
-		server_fail("cannot allocate the buffers", NULL, err);
-		goto destroy_files;
-	}
+	err = create_files(s);
+	if (err)
+		goto close_io;
 	err = create_connections(s);
-	if (err) {
-		server_fail("cannot allocate the connections", NULL, err);
-		goto destroy_buffers;
-	}
+	if (err)
+		goto undo_files;
 	err = server_listen(s);
 	if (!err)
 		return 0;
-	server_fail("cannot listen on that address; is it this machine's, and the port free?", NULL,
-		    err);
-	free(s->connections);
-destroy_buffers:
-	buffers_destroy(&s->buffers, s->ual);
-destroy_files:
-	files_destroy(s->files);
-close_ual:
-	Dusi_Close_Ual(s->ual);
+	destroy_connections(s);
+undo_files:
+	destroy_files(s);
+close_io:
+	gaio_close(s->io);
 	return err;
 }
 
 int server_address(const struct server *s, struct sockaddr_storage *address)
 {
-	size_t len = sizeof(*address);
-
-	return Dusi_Get_Socket_Ops(s->listener, DUSI_SO_LOCAL_ADDRESS, address, &len);
+	return gaio_local_addr(s->listener, address);
 }
 
-/* After server_run(), which leaves no file in use; the engine goes last. */
+/* The back end goes last: it may still be busy with what is given back. */
 void server_destroy(struct server *s)
 {
-	buffers_destroy(&s->buffers, s->ual);
-	files_destroy(s->files);
-	Dusi_Close_Ual(s->ual);
-	free(s->connections);
+	destroy_files(s);
+	destroy_connections(s);
+	gaio_close(s->io);
 }
 
-/* ----------------------------------------------------------------------------------- running */
+/* ------------------------------------------------------------------------------- reloading */
 
-/*
- * Deadlines are far away and rarely met: a look at all connections a second is the cheapest list.
- * With all connections in use, those that only might be used again go, too.
- */
-static void expire(struct server *s)
+int server_reload(struct server *s)
 {
-	for (uint32_t i = 0; s->used > s->waiting && i < s->config.connections; i++) {
-		struct connection *c = &s->connections[i];
+	struct files_limits limits;
+	int err;
 
-		if (c->deadline_ms && c->deadline_ms <= s->now_ms)
-			connection_expire(c);
-		else if (c->deadline_ms && server_is_full(s))
-			connection_close_idle(c);
-	}
-}
-
-/* No more connections; those that answer nothing are closed. */
-static void drain(struct server *s)
-{
-	s->draining = true;
-	Dusi_Close_Socket(s->listener);
-	for (uint32_t i = 0; i < s->config.connections; i++) {
-		struct connection *c = &s->connections[i];
-
-		if (c->deadline_ms || c->waiting)
-			connection_drain(c);
-	}
-}
-
-/* Closes what is left, so that no file is in use any more. */
-static void abandon(struct server *s)
-{
-	for (uint32_t i = 0; i < s->config.connections; i++)
-		if (s->connections[i].deadline_ms)
-			connection_abandon(&s->connections[i]);
-}
-
-static int take_events(struct server *s)
-{
-	struct dusi_event events[EVENTS];
-	int n = Dusi_Wait_All(s->evq, events, EVENTS, TICK_US, NULL, NULL);
-
-	clock_update(s);
-	for (int i = 0; i < n; i++)
-		connection_event((struct connection *)(uintptr_t)events[i].context, &events[i]);
-	return n < 0 && n != -EINTR ? n : 0;
-}
-
-static int run_until(struct server *s, const volatile sig_atomic_t *stop, int stops, int64_t end_ms)
-{
-	int64_t tick_ms = s->now_ms;
-	int err = 0;
-
-	while (!err && *stop < stops && s->now_ms < end_ms && (!s->draining || s->used)) {
-		post_accepts(s);
-		err = take_events(s);
-		if (s->now_ms - tick_ms >= TICK_US / 1000) {
-			tick_ms = s->now_ms;
-			expire(s);
-		}
-	}
+	signals_reload = 0;
+	err = settings_reload(&s->settings, s->argc, s->argv);
+	limits = limits_of(&s->settings);
+	load_mime_types(s);
+	files_reset(s->files, &limits);
+	log_open(&s->log, s->settings.access_log, s->settings.log_format);
 	return err;
 }
 
-int server_run(struct server *s, const volatile sig_atomic_t *stop)
-{
-	int err = run_until(s, stop, 1, INT64_MAX);
+/* --------------------------------------------------------------------------------- the books */
 
-	drain(s);
-	if (!err)
-		err = run_until(s, stop, 2, s->now_ms + DRAIN_MS);
-	abandon(s);
-	return err ? server_fail("waiting for events", NULL, err) : 0;
+static struct text peer_of(struct connection *c)
+{
+	struct sockaddr_storage address;
+	char text[PARSE_ADDRESS_MAX] = "-";
+
+	if (!c->peer_len) {
+		if (!gaio_peer_addr(c->sock, &address))
+			format_host(&address, text);
+		c->peer_len = (uint8_t)strlen(text);
+		memcpy(c->peer, text, c->peer_len);
+	}
+	return (struct text){ c->peer, c->peer_len };
+}
+
+void server_note(struct server *s, struct connection *c, const struct request *r, int status,
+		 uint64_t bytes)
+{
+	struct logline line;
+
+	s->counters.requests++;
+	s->counters.classes[status / 100]++;
+	if (!log_is_on(&s->log))
+		return;
+	line = (struct logline){
+		.peer = peer_of(c),
+		.request = r->line,
+		.referer = r->referer,
+		.user_agent = r->user_agent,
+		.status = status,
+		.bytes = bytes,
+	};
+	log_add(&s->log, &line, s->date_of, s->now_ms);
 }

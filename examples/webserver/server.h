@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * server.h - the server: one process, one thread, one event queue. server.c takes the events and
- * decides what is accepted; connection.c does what each event asks for.
+ * server.h - the server: one process, one thread, events. server.c makes it, loop.c takes the events
+ * and decides what is accepted; connection.c does what each event asks for.
  */
 #ifndef EXAMPLES_WEBSERVER_SERVER_H
 #define EXAMPLES_WEBSERVER_SERVER_H
 
-#include <dusi/dusi.h>
+#include <dusi/gaio.h>
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -17,31 +16,38 @@
 #include "examples/webserver/connection.h"
 #include "examples/webserver/date.h"
 #include "examples/webserver/files.h"
+#include "examples/webserver/log.h"
+#include "examples/webserver/request.h"
+#include "examples/webserver/schedule.h"
+#include "examples/webserver/settings.h"
 
-struct server_config {
-	const char *folder;
-	const char *placement; /* NULL: the engine's default */
-	struct sockaddr_storage address;
-	socklen_t address_len;
-	uint32_t connections; /* most at a time */
-	unsigned timeout_s;   /* for a request to come, and what goes with it */
+#define SERVER_CLASSES 6 /* of status codes: 2 is 200 to 299 */
+
+struct server_counters {
+	uint64_t accepted, requests, bytes, timeouts;
+	uint64_t classes[SERVER_CLASSES];
 };
 
 struct server {
-	struct server_config config;
-	dusi_ual_t ual;
-	dusi_evq_t evq;
-	dusi_sock_t listener;
+	struct settings settings;
+	int argc; /* where the settings come from */
+	char **argv;
+	struct gaio *io;
+	struct schedule schedule;
+	struct gaio_sock *listener;
 	struct files *files;
+	struct log log;
 	struct buffers buffers;
-	struct connection *connections; /* config.connections of them */
+	struct connection *connections; /* settings.connections of them */
 	struct connection *free;
 	uint32_t used; /* connections that are not free, those that wait to be accepted included */
 	uint32_t waiting; /* of these, the ones that wait */
 	int64_t now_ms;   /* monotonic; as of the last events taken */
+	int64_t started_ms;
 	time_t date_of;
 	char date[DATE_ROOM];
 	bool draining; /* no new connections, and no new requests on old ones */
+	struct server_counters counters;
 };
 
 /* No connection is free: who comes now waits in the kernel. */
@@ -51,16 +57,28 @@ static inline bool server_is_full(const struct server *s)
 }
 
 /* 0, or a negative errno value, with the reason on stderr. */
-int server_create(struct server *s, const struct server_config *config);
+int server_create(struct server *s, const struct settings *settings, int argc, char **argv);
+/* After server_run(). */
 void server_destroy(struct server *s);
 
 /* The address that it listens on. */
 int server_address(const struct server *s, struct sockaddr_storage *address);
 
 /*
- * Serves until *@stop, which signal handlers count up: at 1 the responses that have begun are ended
- * first, at 2 not. 0, or a negative errno value.
+ * Serves until signals_stop: at 1 the responses that have begun are ended first, at 2 not. 0, or a
+ * negative errno value.
  */
-int server_run(struct server *s, const volatile sig_atomic_t *stop);
+int server_run(struct server *s);
+
+void server_clock(struct server *s);
+/* 0: the settings have been read anew, and what depends on them done. */
+int server_reload(struct server *s);
+
+/* From connections: @c is free again; one that waited was accepted, or (@status) will not be; */
+void server_connection_free(struct server *s, struct connection *c);
+void server_connection_accepted(struct server *s, int status);
+/* and what @c answers, with so many bytes of content: for counters and the log. */
+void server_note(struct server *s, struct connection *c, const struct request *r, int status,
+		 uint64_t bytes);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * fuzz_request.c - the web server's request parser, and its targets' way to paths, with arbitrary
- * bytes: what is parsed lies within the input, arriving in pieces changes nothing, and no path
- * that comes out could lead up.
+ * bytes: what is parsed lies within the input, arriving in pieces changes nothing, no path that
+ * comes out could lead up, and ranges lie within the file.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "examples/webserver/condition.h"
 #include "examples/webserver/path.h"
+#include "examples/webserver/range.h"
 #include "examples/webserver/request.h"
 
 #define CHECK(what)                                                                                \
@@ -55,6 +57,37 @@ static void check_trickle(const char *data, size_t size, int want, const struct 
 	CHECK(n <= 0 || same(r, &again));
 }
 
+static void check_ranges(const struct request *r, uint64_t size)
+{
+	struct range ranges[RANGES_MAX];
+	int n = r->range.p ? range_parse(r->range, size, ranges) : 0;
+	uint64_t sum = 0;
+
+	CHECK(n == -416 || (n >= 0 && n <= RANGES_MAX));
+	for (int i = 0; i < n; i++) {
+		CHECK(ranges[i].first <= ranges[i].last && ranges[i].last < size);
+		sum += ranges[i].last - ranges[i].first + 1;
+	}
+	CHECK(sum <= size);
+}
+
+static void check_conditions(const struct request *r)
+{
+	const struct validators v = { .etag = { "\"1-2-3\"", 7 }, .modified = 784111777 };
+	int status = condition_check(r, &v, 1700000000);
+
+	CHECK(status == 0 || status == 304 || status == 412);
+	condition_range(r, &v, 1700000000);
+	check_ranges(r, 0);
+	check_ranges(r, 1000);
+	check_ranges(r, UINT64_C(1) << 62);
+}
+
+static bool lies_within(struct text t, const char *data, size_t len)
+{
+	return !t.p || (t.p >= data && t.p + t.len <= data + len);
+}
+
 static size_t check_one(const char *data, size_t size)
 {
 	struct request r;
@@ -71,6 +104,9 @@ static size_t check_one(const char *data, size_t size)
 	CHECK(r.target >= data && r.target_len <= (size_t)n);
 	CHECK(r.target + r.target_len <= data + n);
 	CHECK(r.minor == 0 || r.minor == 1);
+	CHECK(lies_within(r.line, data, (size_t)n) && lies_within(r.user_agent, data, (size_t)n));
+	CHECK(lies_within(r.range, data, (size_t)n) && lies_within(r.if_match[0], data, (size_t)n));
+	check_conditions(&r);
 	if (r.method <= METHOD_HEAD)
 		check_path(&r);
 	return (size_t)n;

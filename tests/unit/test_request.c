@@ -25,77 +25,65 @@ static int parse(const char *text, size_t len, struct request *r)
 
 static const struct accepted {
 	const char *text;
-	struct request want;
+	struct {
+		enum request_method method;
+		int minor;
+		bool keep_alive, content;
+	} want;
 	const char *target;
 } accepted[] = {
-	{ "GET / HTTP/1.1\r\n" HOST "\r\n", { METHOD_GET, 1, true, false, NULL, 0 }, "/" },
-	{ "HEAD /a?b=c HTTP/1.1\r\n" HOST "\r\n",
-	  { METHOD_HEAD, 1, true, false, NULL, 0 },
-	  "/a?b=c" },
-	{ "GET / HTTP/1.0\r\n\r\n", { METHOD_GET, 0, false, false, NULL, 0 }, "/" },
-	{ "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-	  { METHOD_GET, 0, true, false, NULL, 0 },
-	  "/" },
-	{ "GET / HTTP/1.9\r\n" HOST "\r\n", { METHOD_GET, 1, true, false, NULL, 0 }, "/" },
+	{ "GET / HTTP/1.1\r\n" HOST "\r\n", { METHOD_GET, 1, true, false }, "/" },
+	{ "HEAD /a?b=c HTTP/1.1\r\n" HOST "\r\n", { METHOD_HEAD, 1, true, false }, "/a?b=c" },
+	{ "GET / HTTP/1.0\r\n\r\n", { METHOD_GET, 0, false, false }, "/" },
+	{ "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", { METHOD_GET, 0, true, false }, "/" },
+	{ "GET / HTTP/1.9\r\n" HOST "\r\n", { METHOD_GET, 1, true, false }, "/" },
 	{ "GET / HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n",
-	  { METHOD_GET, 1, false, false, NULL, 0 },
+	  { METHOD_GET, 1, false, false },
 	  "/" },
 	{ "GET / HTTP/1.1\r\n" HOST "cOnNeCtIoN:\tx , ClosE,,y \t\r\n\r\n",
-	  { METHOD_GET, 1, false, false, NULL, 0 },
+	  { METHOD_GET, 1, false, false },
 	  "/" },
 	{ "GET / HTTP/1.1\r\n" HOST "Connection: keep-alive\r\nConnection: close\r\n\r\n",
-	  { METHOD_GET, 1, false, false, NULL, 0 },
+	  { METHOD_GET, 1, false, false },
 	  "/" },
 	{ "GET / HTTP/1.1\r\n" HOST "Connection: closed\r\n\r\n",
-	  { METHOD_GET, 1, true, false, NULL, 0 },
+	  { METHOD_GET, 1, true, false },
 	  "/" },
 	/* empty lines before it; fields without space, and with nothing in them */
-	{ "\r\n\r\nGET / HTTP/1.1\r\nHost:h\r\nX:\r\n\r\n",
-	  { METHOD_GET, 1, true, false, NULL, 0 },
-	  "/" },
-	{ "GET / HTTP/1.1\r\nHost:\r\n\r\n", { METHOD_GET, 1, true, false, NULL, 0 }, "/" },
-	{ "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n",
-	  { METHOD_GET, 1, true, false, NULL, 0 },
-	  "/" },
+	{ "\r\n\r\nGET / HTTP/1.1\r\nHost:h\r\nX:\r\n\r\n", { METHOD_GET, 1, true, false }, "/" },
+	{ "GET / HTTP/1.1\r\nHost:\r\n\r\n", { METHOD_GET, 1, true, false }, "/" },
+	{ "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", { METHOD_GET, 1, true, false }, "/" },
 	/* the form that proxies get */
 	{ "GET http://example.org:80/p?q HTTP/1.1\r\n" HOST "\r\n",
-	  { METHOD_GET, 1, true, false, NULL, 0 },
+	  { METHOD_GET, 1, true, false },
 	  "/p?q" },
-	{ "GET HTTPS://example.org HTTP/1.1\r\n" HOST "\r\n",
-	  { METHOD_GET, 1, true, false, NULL, 0 },
-	  "" },
+	{ "GET HTTPS://example.org HTTP/1.1\r\n" HOST "\r\n", { METHOD_GET, 1, true, false }, "" },
 	{ "GET http://example.org?q HTTP/1.1\r\n" HOST "\r\n",
-	  { METHOD_GET, 1, true, false, NULL, 0 },
+	  { METHOD_GET, 1, true, false },
 	  "?q" },
 	/* octets that a target should not have, but gets from browsers and from people */
 	{ "GET /\xc3\xa9|{}^ HTTP/1.1\r\n" HOST "\r\n",
-	  { METHOD_GET, 1, true, false, NULL, 0 },
+	  { METHOD_GET, 1, true, false },
 	  "/\xc3\xa9|{}^" },
-	{ "GET / HTTP/1.1\r\n" HOST "X: \xe4 \x80\r\n\r\n",
-	  { METHOD_GET, 1, true, false, NULL, 0 },
-	  "/" },
+	{ "GET / HTTP/1.1\r\n" HOST "X: \xe4 \x80\r\n\r\n", { METHOD_GET, 1, true, false }, "/" },
 	/* content */
 	{ "GET / HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n",
-	  { METHOD_GET, 1, true, false, NULL, 0 },
+	  { METHOD_GET, 1, true, false },
 	  "/" },
 	{ "GET / HTTP/1.1\r\n" HOST "Content-Length: 007\r\n\r\n",
-	  { METHOD_GET, 1, true, true, NULL, 0 },
+	  { METHOD_GET, 1, true, true },
 	  "/" },
 	{ "GET / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999\r\n\r\n",
-	  { METHOD_GET, 1, true, true, NULL, 0 },
+	  { METHOD_GET, 1, true, true },
 	  "/" },
 	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n",
-	  { METHOD_OTHER, 1, true, true, NULL, 0 },
+	  { METHOD_OTHER, 1, true, true },
 	  "/" },
 	/* other methods, whose targets have other forms */
-	{ "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", { METHOD_OTHER, 1, true, false, NULL, 0 }, "*" },
-	{ "CONNECT h:1 HTTP/1.1\r\n" HOST "\r\n",
-	  { METHOD_OTHER, 1, true, false, NULL, 0 },
-	  "h:1" },
-	{ "get / HTTP/1.1\r\n" HOST "\r\n", { METHOD_UNKNOWN, 1, true, false, NULL, 0 }, "/" },
-	{ "BREW /pot HTTP/1.1\r\n" HOST "\r\n",
-	  { METHOD_UNKNOWN, 1, true, false, NULL, 0 },
-	  "/pot" },
+	{ "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", { METHOD_OTHER, 1, true, false }, "*" },
+	{ "CONNECT h:1 HTTP/1.1\r\n" HOST "\r\n", { METHOD_OTHER, 1, true, false }, "h:1" },
+	{ "get / HTTP/1.1\r\n" HOST "\r\n", { METHOD_UNKNOWN, 1, true, false }, "/" },
+	{ "BREW /pot HTTP/1.1\r\n" HOST "\r\n", { METHOD_UNKNOWN, 1, true, false }, "/pot" },
 };
 
 static void assert_request(const struct request *got, const struct accepted *a)
@@ -154,6 +142,80 @@ static void request_parse_trickle(void **state)
 					       &searched, &r),
 				 len);
 		assert_request(&r, &accepted[i]);
+	}
+}
+
+/* ---------------------------------------------------------------------------------- fields */
+
+static void assert_text(struct text got, const char *want)
+{
+	if (!want) {
+		assert_null(got.p);
+		return;
+	}
+	assert_non_null(got.p);
+	assert_int_equal(got.len, strlen(want));
+	assert_memory_equal(got.p, want, got.len);
+}
+
+static void request_parse_remembers_fields(void **state)
+{
+	static const char text[] = "GET /x HTTP/1.1\r\n" HOST "range:\tbytes=0-1 \r\n"
+				   "If-Range: \"a\"\r\nIF-MATCH: *\r\nIf-None-Match: \"b\"\r\n"
+				   "if-none-match:W/\"c\", \"d\"\r\nIf-Modified-Since: m\r\n"
+				   "If-Unmodified-Since: u\r\nReferer: r\r\n"
+				   "User-Agent: a long one,\twith a tab\r\nUser-Agent: other\r\n"
+				   "Rangee: z\r\nIf-: z\r\n\r\n";
+	struct request r;
+
+	(void)state;
+	assert_int_equal(parse(text, sizeof(text) - 1, &r), sizeof(text) - 1);
+	assert_text(r.line, "GET /x HTTP/1.1");
+	assert_text(r.range, "bytes=0-1");
+	assert_text(r.if_range, "\"a\"");
+	assert_text(r.if_match[0], "*");
+	assert_text(r.if_match[1], NULL);
+	assert_text(r.if_none_match[0], "\"b\"");
+	assert_text(r.if_none_match[1], "W/\"c\", \"d\"");
+	assert_text(r.if_modified_since, "m");
+	assert_text(r.if_unmodified_since, "u");
+	assert_text(r.referer, "r");
+	assert_text(r.user_agent, "a long one,\twith a tab");
+}
+
+static void request_parse_repeated_fields(void **state)
+{
+	static const char ranges[] =
+		"GET / HTTP/1.1\r\n" HOST "Range: bytes=0-1\r\nRange: bytes=0-1\r\n\r\n";
+	char text[512] = "GET / HTTP/1.1\r\n" HOST;
+	struct request r;
+
+	(void)state;
+	assert_int_equal(parse(ranges, sizeof(ranges) - 1, &r), sizeof(ranges) - 1);
+	assert_text(r.range, NULL);
+	for (int i = 0; i <= REQUEST_LINES_MAX; i++)
+		strcat(text, "If-Match: \"x\"\r\n");
+	strcat(text, "\r\n");
+	assert_int_equal(parse(text, strlen(text), &r), -431);
+}
+
+/* Values are looked at eight octets at a time: a bad one is found wherever it is among them. */
+static void request_parse_finds_bad_octets(void **state)
+{
+	static const char bad[] = { 0, 1, 8, 10, 11, 13, 31, 127 };
+	char text[128];
+	struct request r;
+
+	(void)state;
+	for (size_t at = 0; at < 20; at++) {
+		for (size_t i = 0; i < sizeof(bad); i++) {
+			int n = sprintf(text, "GET / HTTP/1.1\r\n" HOST
+					      "X: \xff~\x80 aaaaaaaaaaaaaaaaaaaaaa\r\n\r\n");
+
+			assert_int_equal(parse(text, (size_t)n, &r), n);
+			text[n - 5 - (int)at] = bad[i];
+			assert_int_equal(parse(text, (size_t)n, &r), -400);
+		}
 	}
 }
 
@@ -302,6 +364,9 @@ int main(void)
 		cmocka_unit_test(request_parse_accepts),
 		cmocka_unit_test(request_parse_leaves_the_next),
 		cmocka_unit_test(request_parse_trickle),
+		cmocka_unit_test(request_parse_remembers_fields),
+		cmocka_unit_test(request_parse_repeated_fields),
+		cmocka_unit_test(request_parse_finds_bad_octets),
 		cmocka_unit_test(request_parse_refuses),
 		cmocka_unit_test(request_parse_refuses_nul),
 		cmocka_unit_test(request_parse_counts_fields),
