@@ -3,9 +3,9 @@
 #
 # eta-webserver under curl, wrk, and a client of its own that sends what those would not: are files
 # right, is bad input refused with the right status, do slow, greedy and vanishing clients harm
-# anybody, does it end cleanly?
+# anybody, does it end cleanly? Over each interface that this machine has.
 . "$(dirname "$0")/lib.sh"
-need curl wrk python3
+need curl wrk python3 prlimit
 
 server=$ETA_BIN_DIR/eta-webserver
 root=$test_dir/root
@@ -45,6 +45,14 @@ start_on() {
 
 start() {
 	start_on 127.0.0.1 "$@"
+}
+
+# Is this one of the interfaces that work here?
+has_backend() {
+	local code=0
+	timeout 10 "$server" --aio "$1" --listen 127.0.0.1:0 "$test_dir/none" \
+		>"$test_dir/out" 2>&1 || code=$?
+	grep -q 'cannot serve the folder' "$test_dir/out"
 }
 
 # ends SIGNAL: the signal ends the server, with exit code 0, and it had nothing to say.
@@ -112,6 +120,7 @@ heads() {
 	[[ $head == *"Content-Type: text/plain"* ]] || fail "no media type: $head"
 	[[ $head == *"Date: "*" GMT"* && $head == *"Last-Modified: "*" GMT"* ]] ||
 		fail "no dates: $head"
+	[[ $head == *'ETag: "'*"Accept-Ranges: bytes"* ]] || fail "no validators: $head"
 	head=$(get --head "$url/folder/deep" | tr -d '\r')
 	[[ $head == *" 301 "*"Location: /folder/deep/"* ]] || fail "no redirection: $head"
 	head=$(get --path-as-is --head "$url///folder/deep" | tr -d '\r')
@@ -242,6 +251,45 @@ assert len(bodies) == len(names) + 1, len(bodies)
 assert all(b == content(n) for b, n in zip(bodies, names))
 assert bodies[-1] == b"404 Not Found\n"
 
+# several ranges
+def parts_of(response):
+    """(first, last, bytes) of each part."""
+    head, body = response.split(b"\r\n\r\n", 1)
+    assert b" 206 " in head.split(b"\r\n")[0], head
+    boundary = head.split(b"boundary=")[1].split(b"\r\n")[0]
+    assert f"Content-Length: {len(body)}".encode() in head, (head, len(body))
+    pieces = body.split(b"\r\n--" + boundary)
+    assert pieces[0] == b"" and pieces[-1] == b"--\r\n", pieces
+    found = []
+    for piece in pieces[1:-1]:
+        fields, data = piece.split(b"\r\n\r\n", 1)
+        first, last = fields.split(b"Content-Range: bytes ")[1].split(b"/")[0].split(b"-")
+        assert b"Content-Type: " in fields
+        found.append((int(first), int(last), data))
+    return found
+
+
+for name, spec in (("65536", "0-0,100-199,-10"), (str(large), "5-2000004,3000000-3000009")):
+    data = content(name)
+    parts = parts_of(exchange(request("/" + name, f"Range: bytes={spec}", close)))
+    assert len(parts) == len(spec.split(",")), parts
+    for first, last, part in parts:
+        assert part == data[first : last + 1], (name, first, last)
+# so many that the whole is cheaper; and what is not defined for HEAD
+many = ",".join(f"{i}-{i}" for i in range(0, 40, 2))
+assert split_responses(exchange(request("/4096", f"Range: bytes={many}", close))) == [content("4096")]
+expect_status(200, request("/4096", "Range: bytes=0-1", close, method="HEAD"))
+# behind each other, with and without content
+got = exchange(
+    request("/1024", "If-None-Match: *")
+    + request("/1024", "Range: bytes=5-6")
+    + request("/1024", "Range: bytes=5000-")
+    + request("/1024", close)
+)
+assert [int(line.split()[1]) for line in got.split(b"\r\n") if line.startswith(b"HTTP/")] == [
+    304, 206, 416, 200,
+], got
+
 # requests behind one that closes, or that is broken, are not answered
 assert len(split_responses(exchange(request("/1", close) + request("/1")))) == 1
 assert len(split_responses(exchange(b"GET\r\n\r\n" + request("/1")))) == 1
@@ -302,6 +350,176 @@ changed_files() {
 	[[ $(status /changing) == 404 ]] || fail "a removed file is still there"
 }
 
+# range SPEC FILE: prints the status; what came is in got.
+range() {
+	get -H "Range: bytes=$1" -o "$test_dir/got" -w '%{http_code}' "$url/$2"
+}
+
+ranges() {
+	[[ $(range 10-99 65536) == 206 ]] || fail "no range"
+	cmp "$test_dir/got" <(tail -c +11 "$root/65536" | head -c 90) || fail "wrong range"
+	[[ $(range -100 1000000) == 206 ]] || fail "no suffix"
+	cmp "$test_dir/got" <(tail -c 100 "$root/1000000") || fail "wrong suffix"
+	[[ $(range 1000- "$large") == 206 ]] || fail "no range of a large file"
+	cmp "$test_dir/got" <(tail -c +1001 "$root/$large") || fail "wrong range of a large file"
+	[[ $(range 5000- 4096) == 416 ]] || fail "a range behind the end"
+	[[ $(range 9-5 4096) == 200 ]] || fail "a range that is none"
+	# resumed where it was cut off
+	head -c 20000000 "$root/$large" >"$test_dir/part"
+	get --fail -C - -o "$test_dir/part" "$url/$large"
+	cmp "$test_dir/part" "$root/$large" || fail "resumed wrong"
+}
+
+# conditional FILE FIELD: prints the status.
+conditional() {
+	get -H "$2" -o "$test_dir/got" -w '%{http_code}' "$url/$1"
+}
+
+conditions() {
+	local head etag date
+	head=$(get --head "$url/4096" | tr -d '\r')
+	etag=$(sed -n 's/^ETag: //p' <<<"$head")
+	date=$(sed -n 's/^Last-Modified: //p' <<<"$head")
+	[[ $(conditional 4096 "If-None-Match: $etag") == 304 && ! -s $test_dir/got ]] ||
+		fail "If-None-Match"
+	[[ $(conditional 4096 "If-None-Match: \"x\"") == 200 ]] || fail "another tag"
+	[[ $(conditional 4096 "If-Modified-Since: $date") == 304 ]] || fail "If-Modified-Since"
+	[[ $(conditional 4096 "If-Match: \"x\"") == 412 ]] || fail "If-Match"
+	[[ $(conditional 4096 "If-Match: $etag") == 200 ]] || fail "If-Match of the same"
+	[[ $(conditional none "If-None-Match: *") == 404 ]] || fail "a condition on nothing"
+	get --etag-save "$test_dir/etag" -o "$test_dir/got" "$url/1024"
+	[[ $(get --etag-compare "$test_dir/etag" -o "$test_dir/got" -w '%{http_code}' \
+		"$url/1024") == 304 ]] || fail "curl's own comparison"
+}
+
+# log_has PATTERN
+log_has() {
+	grep -q -- "$1" "$test_dir/access"
+}
+
+# The log is written behind the requests, is opened anew by SIGHUP, and is no reason not to serve.
+access_log() {
+	local config=$test_dir/config code
+	rm -f "$test_dir"/access*
+	printf 'access-log = %s\nlog-format = combined # no comment here\n' "$test_dir/access" \
+		>"$config"
+	code=0
+	timeout 10 "$server" --listen 127.0.0.1:0 --config "$config" "$root" \
+		>"$test_dir/out" 2>&1 || code=$?
+	[[ $code == 2 ]] || fail "a broken settings file: $code"
+	grep -q "$config:2:" "$test_dir/out" || fail "which line is broken: $(cat "$test_dir/out")"
+	printf '# settings\naccess-log = %s\nlog-format = common\n' "$test_dir/access" >"$config"
+	start --config "$config" "$@"
+	same 1024 "$root/1024"
+	[[ $(status /none) == 404 ]]
+	get -A 'an "agent"' -o /dev/null "$url/1"
+	wait_until 10 log_has '"GET /1 HTTP/1.1" 200 1$' || fail "the log: $(cat "$test_dir/access")"
+	log_has '^127.0.0.1 - - \[../.../....:..:..:.. [+-]....\] "GET /1024 HTTP/1.1" 200 1024$' ||
+		fail "the log: $(cat "$test_dir/access")"
+	log_has '"GET /none HTTP/1.1" 404 14$' || fail "the log: $(cat "$test_dir/access")"
+	mv "$test_dir/access" "$test_dir/access.1"
+	sed -i 's/common/combined/' "$config"
+	kill -HUP "$pid"
+	wait_until 10 test -e "$test_dir/access" || fail "the log was not opened anew"
+	get -A 'an "agent"' -o /dev/null "$url/2"
+	wait_until 10 log_has '"GET /2 HTTP/1.1" 200 2 "-" "an \\"agent\\""$' ||
+		fail "the log: $(cat "$test_dir/access")"
+	[[ $(wc -l <"$test_dir/access.1") == 3 ]] || fail "the old log: $(cat "$test_dir/access.1")"
+	kill -TERM "$pid"
+	ends TERM
+}
+
+# A disk that is full: lines are lost, which is said once; files are served.
+full_disk() {
+	start --access-log /dev/full "$@"
+	same 1024 "$root/1024"
+	wait_until 10 grep -q 'lines are lost' "$test_dir/log" || fail "nothing was said"
+	same 65536 "$root/65536"
+	sleep 1.2
+	same 1024 "$root/1024"
+	[[ $(grep -c 'access log' "$test_dir/log") == 1 ]] || fail "$(cat "$test_dir/log")"
+	kill -TERM "$pid"
+	wait "$pid" || fail "exit code $?"
+}
+
+# children: prints the processes of the workers.
+children() {
+	cat "/proc/$pid/task/$pid/children"
+}
+
+has_children() {
+	[[ $(children | wc -w) == "$1" ]]
+}
+
+# has_lost CHILD: it was replaced.
+has_lost() {
+	[[ " $(children) " != *" $1 "* ]] && has_children 2
+}
+
+workers() {
+	local first
+	start --workers 2 "$@"
+	has_children 2 || fail "there are not two workers: $(children)"
+	same "$large" "$root/$large"
+	parallel 6
+	load 1024
+	wrong_address_in_use
+	first=$(children | cut -d ' ' -f 1)
+	kill -KILL "$first"
+	wait_until 20 has_lost "$first" || fail "the worker was not replaced"
+	same 65536 "$root/65536"
+	kill -HUP "$pid"
+	same 65536 "$root/65536"
+	kill -TERM "$pid"
+	wait "$pid" || fail "exit code $?"
+	! get -o /dev/null "$url/1" 2>/dev/null || fail "somebody still listens"
+}
+
+wrong_address_in_use() {
+	local code=0
+	timeout 10 "$server" --workers 2 --listen "$address" "$root" >"$test_dir/out" 2>&1 ||
+		code=$?
+	[[ $code == 1 ]] || fail "two servers at one address: $code"
+}
+
+status_page() {
+	start --status /.eta/status --max-requests 2 "$@"
+	same 1024 "$root/1024"
+	get --fail "$url/.eta/status" | python3 -c '
+import json
+import sys
+
+status = json.load(sys.stdin)
+assert status["requests"] == 1 and status["bytes_sent"] > 1024 and status["io"], status
+assert status["backend"] and status["sockets"] and status["cached_files"] == 1, status
+' || fail "the status page"
+	[[ $(get -o /dev/null -o /dev/null -o /dev/null -w '%{num_connects} ' \
+		"$url/1" "$url/1" "$url/1") == "1 0 1 " ]] || fail "more requests than allowed"
+	ends TERM
+}
+
+# Without descriptors for more files: 503, and a while later as before.
+no_descriptors() {
+	start "$@"
+	same 1024 "$root/1024"
+	prlimit --pid "$pid" --nofile="$(descriptors):$(descriptors)"
+	same 1024 "$root/1024" # cached
+	[[ $(status /65536) == 503 ]] || fail "$(status /65536) instead of 503"
+	prlimit --pid "$pid" --nofile=1024:1024
+	same 65536 "$root/65536"
+	ends TERM
+}
+
+# Files that are not mapped, and a cache that holds next to nothing.
+small_cache() {
+	start --cache-largest 4095 --cache-files 2 --cache-bytes 8k "$@"
+	all_files
+	ranges
+	raw_client
+	load 65536
+	ends TERM
+}
+
 parallel() {
 	local i arguments=()
 	mkdir -p "$test_dir/many"
@@ -316,7 +534,7 @@ parallel() {
 
 load() {
 	local output
-	output=$(timeout 60 wrk -t 1 -c 32 -d 2s --timeout 30s "$url/$1")
+	output=$(timeout 60 wrk -t 1 -c 32 -d 1s --timeout 30s "$url/$1")
 	[[ $output == *"requests in"* && $output != *"Socket errors"* && $output != *Non-2xx* ]] ||
 		fail "wrk: $output"
 	sed -n 's/^Requests/&/p' <<<"$output"
@@ -382,7 +600,10 @@ wrong_calls() {
 		[[ $code == 2 && -s $test_dir/out ]] || fail "'$arguments': exit code $code"
 	done
 	for arguments in "--listen 127.0.0.1:0 $test_dir/none" "--listen 127.0.0.1:0 $root/1024" \
-		"--listen $address $root" "--listen 127.0.0.1:0 --placement upside-down $root"; do
+		"--listen 127.0.0.1:0 --workers 2 $test_dir/none" \
+		"--listen 127.0.0.1:0 --aio telepathy $root" \
+		"--listen 127.0.0.1:0 --access-log /none/log $root" \
+		"--listen 127.0.0.1:0 --placement upside-down $root"; do
 		code=0
 		# shellcheck disable=SC2086
 		timeout 10 "$server" $arguments >"$test_dir/out" 2>&1 || code=$?
@@ -392,51 +613,84 @@ wrong_calls() {
 	"$server" --version | grep -q '^eta-webserver [0-9]'
 }
 
+# in_use: another server at the same address.
+in_use() {
+	local code=0
+	timeout 10 "$server" --listen "$address" "$root" >"$test_dir/out" 2>&1 || code=$?
+	[[ $code == 1 && -s $test_dir/out ]] || fail "two servers at one address: $code"
+	wrong_address_in_use
+}
+
 make_site
-
-say "files, and what is refused"
-start
-before=$(descriptors)
-all_files
-huge_file
-heads
-refusals
-keep_alive
-say "a client of our own"
-raw_client
-changed_files
-say "many at a time"
-parallel 6
-parallel 30
-load 1024
-load 65536
 wrong_calls
-wait_until 20 has_descriptors "$before" ||
-	fail "$before descriptors in the beginning, $(descriptors) in the end"
-end_in_order
 
-say "slow clients"
-start --timeout 1
-slow_clients
-ends TERM
+for backend in dusi epoll io_uring; do
+	has_backend "$backend" || { say "no $backend here"; continue; }
+	say "$backend: files, and what is refused"
+	start --aio "$backend"
+	before=$(descriptors)
+	all_files
+	huge_file
+	heads
+	refusals
+	keep_alive
+	ranges
+	conditions
+	say "$backend: a client of our own"
+	raw_client
+	changed_files
+	say "$backend: many at a time"
+	parallel 6
+	parallel 30
+	load 1024
+	load 65536
+	in_use
+	wait_until 20 has_descriptors "$before" ||
+		fail "$before descriptors in the beginning, $(descriptors) in the end"
+	end_in_order
 
-say "fewer connections than clients"
-start --connections 4
-parallel 30
-load 1024
-ends INT
+	say "$backend: small cache"
+	small_cache --aio "$backend"
 
-for placement in inline adaptive dedicated; do
+	say "$backend: slow clients"
+	start --timeout 1 --no-defer --aio "$backend"
+	slow_clients
+	ends TERM
+
+	say "$backend: fewer connections than clients"
+	start --connections 4 --aio "$backend"
+	parallel 30
+	load 1024
+	ends INT
+
+	say "$backend: the log, settings, status, short of this and that"
+	access_log --aio "$backend"
+	full_disk --aio "$backend"
+	status_page --aio "$backend"
+	no_descriptors --aio "$backend"
+	say "$backend: workers"
+	workers --aio "$backend"
+done
+
+for placement in adaptive dedicated; do
 	say "placement $placement"
-	start --placement "$placement"
+	start --aio dusi --placement "$placement"
 	all_files
 	parallel 6
 	ends TERM
 done
 
+for batch in 0 1; do
+	say "accepts: one posted, in batches of $batch"
+	start --accepts 1 --accept-batch "$batch"
+	parallel 30
+	ends TERM
+done
+
 if [[ -e /proc/net/if_inet6 ]]; then
 	say "IPv6"
-	start_on '[::1]'
+	start_on '[::1]' --access-log "$test_dir/access6"
 	same "$large" "$root/$large"
 	ends TERM
+	grep -q '^::1 - - ' "$test_dir/access6" || fail "$(cat "$test_dir/access6")"
 fi
