@@ -16,7 +16,7 @@ struct entry {
 	LIST_ENTRY(entry) bucket;
 	TAILQ_ENTRY(entry) age;
 	unsigned users;
-	int64_t checked_ms;
+	int64_t checked_ms, used_ms;
 	/* what tells one state of a file from another */
 	dev_t dev;
 	ino_t ino;

@@ -15,6 +15,7 @@
 #include "examples/webserver/path.h"
 
 #define RECHECK_MS 1000
+#define UNUSED_MS 10000 /* after which an entry goes */
 #define BUCKETS 2048 /* a power of two */
 
 LIST_HEAD(bucket, entry);
@@ -207,6 +208,7 @@ int files_get(struct files *f, const char *path, size_t len, int64_t now_ms, str
 	}
 	TAILQ_REMOVE(&f->ages, e, age);
 	TAILQ_INSERT_TAIL(&f->ages, e, age);
+	e->used_ms = now_ms;
 	e->users++;
 	*file = &e->file;
 	make_room(f);
@@ -216,6 +218,14 @@ int files_get(struct files *f, const char *path, size_t len, int64_t now_ms, str
 void files_put(struct files *f, struct file *file)
 {
 	entry_leave(f, (struct entry *)file);
+}
+
+void files_expire(struct files *f, int64_t now_ms)
+{
+	struct entry *e;
+
+	while ((e = TAILQ_FIRST(&f->ages)) && now_ms - e->used_ms >= UNUSED_MS)
+		entry_drop(f, e);
 }
 
 void files_reset(struct files *f, const struct files_limits *limits)

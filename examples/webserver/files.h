@@ -52,6 +52,9 @@ int files_create(struct files **files, struct gaio *io, struct gaio_queue *queue
 /* After the last file was given back. */
 void files_destroy(struct files *files);
 
+/* Lets go of what nobody has asked for lately: it may have been removed, and would take its room. */
+void files_expire(struct files *files, int64_t now_ms);
+
 /* Forgets what is cached; from now on the limits are these. */
 void files_reset(struct files *files, const struct files_limits *limits);
 

@@ -175,6 +175,7 @@ static int run_until(struct server *s, int stops, int64_t end_ms)
 		if (s->now_ms - tick_ms >= TICK_US / 1000) {
 			tick_ms = s->now_ms;
 			expire(s);
+			files_expire(s->files, s->now_ms);
 		}
 	}
 	return err;

@@ -5,6 +5,7 @@
 #include "examples/webserver/schedule.h"
 
 #define QUEUE_MIN 1024
+#define QUEUE_MAX 16384 /* events, not connections: what has no room waits */
 #define FILE_EVENTS 4096
 
 int schedule_create(struct schedule *s, struct gaio *io, uint32_t connections)
@@ -13,6 +14,8 @@ int schedule_create(struct schedule *s, struct gaio *io, uint32_t connections)
 
 	if (connections < QUEUE_MIN)
 		connections = QUEUE_MIN;
+	if (connections > QUEUE_MAX)
+		connections = QUEUE_MAX;
 	for (int i = 0; !err && i < SCHEDULE_KINDS; i++) {
 		/* a send, what follows at once, and the end of sending */
 		uint32_t size = i == SCHEDULE_SEND   ? 3 * connections

@@ -12,6 +12,8 @@
 #include "examples/webserver/mime.h"
 #include "examples/webserver/signals.h"
 
+#define SOCKETS_MAX (1u << 20) /* that a back end may be asked for */
+
 static int server_fail(const char *what, const char *detail, int err)
 {
 	fprintf(stderr, "eta-webserver: %s%s%s: %s\n", what, detail ? " " : "",
@@ -46,13 +48,20 @@ static const char *or_null(const char *text)
 	return *text ? text : NULL;
 }
 
+/* Some sockets are still going when their successors come. */
+static uint32_t sockets_for(uint64_t connections)
+{
+	uint64_t sockets = 2 * connections + 64;
+
+	return sockets < SOCKETS_MAX ? (uint32_t)sockets : SOCKETS_MAX;
+}
+
 static int open_io(struct server *s)
 {
-	/* some sockets are still going when their successors come */
 	const struct gaio_attr attr = {
 		.backend = or_null(s->settings.aio),
 		.placement = or_null(s->settings.placement),
-		.max_sockets = (uint32_t)(2 * s->settings.connections + 64),
+		.max_sockets = sockets_for(s->settings.connections),
 	};
 	const char *name = attr.backend ? attr.backend : getenv("ETA_AIO");
 	int err = gaio_open(&attr, &s->io);

@@ -82,6 +82,18 @@ static void add_events(struct dynamic_reply *reply, const struct server *s)
 	reply_add(reply, " },\n");
 }
 
+/* The engine counts some things that the layer above it counts as well, by the same names. */
+static bool is_repeated(struct gaio *io, unsigned index, const char *name)
+{
+	const char *other;
+	uint64_t value;
+
+	for (unsigned i = 0; i < index && !gaio_counter(io, i, &other, &value); i++)
+		if (!strcmp(name, other))
+			return true;
+	return false;
+}
+
 static void add_counters(struct dynamic_reply *reply, struct gaio *io)
 {
 	const char *name;
@@ -89,7 +101,8 @@ static void add_counters(struct dynamic_reply *reply, struct gaio *io)
 
 	reply_add(reply, "  \"io\": {");
 	for (unsigned i = 0; !gaio_counter(io, i, &name, &value); i++)
-		reply_add(reply, "%s\n    \"%s\": %" PRIu64, i ? "," : "", name, value);
+		reply_add(reply, "%s\n    \"%s%s\": %" PRIu64, i ? "," : "",
+			  is_repeated(io, i, name) ? "engine_" : "", name, value);
 	reply_add(reply, "\n  }\n}\n");
 }
 
