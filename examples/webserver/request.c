@@ -258,24 +258,27 @@ static int take_none_match(struct fields *f, struct text value)
 	return take_lines(f->request->if_none_match, value);
 }
 
+#define NAME(name) name, sizeof(name) - 1
+
 /* Fields with something to do, and fields that are only remembered. */
 static const struct {
 	const char *name;
+	size_t len;
 	int (*take)(struct fields *f, struct text value);
 	size_t offset;
 } known_fields[] = {
-	{ "Host", take_host, 0 },
-	{ "Connection", take_connection, 0 },
-	{ "Content-Length", take_length, 0 },
-	{ "Transfer-Encoding", take_coding, 0 },
-	{ "Range", take_range, 0 },
-	{ "If-Match", take_match, 0 },
-	{ "If-None-Match", take_none_match, 0 },
-	{ "If-Range", NULL, offsetof(struct request, if_range) },
-	{ "If-Modified-Since", NULL, offsetof(struct request, if_modified_since) },
-	{ "If-Unmodified-Since", NULL, offsetof(struct request, if_unmodified_since) },
-	{ "Referer", NULL, offsetof(struct request, referer) },
-	{ "User-Agent", NULL, offsetof(struct request, user_agent) },
+	{ NAME("Host"), take_host, 0 },
+	{ NAME("Connection"), take_connection, 0 },
+	{ NAME("Content-Length"), take_length, 0 },
+	{ NAME("Transfer-Encoding"), take_coding, 0 },
+	{ NAME("Range"), take_range, 0 },
+	{ NAME("If-Match"), take_match, 0 },
+	{ NAME("If-None-Match"), take_none_match, 0 },
+	{ NAME("If-Range"), NULL, offsetof(struct request, if_range) },
+	{ NAME("If-Modified-Since"), NULL, offsetof(struct request, if_modified_since) },
+	{ NAME("If-Unmodified-Since"), NULL, offsetof(struct request, if_unmodified_since) },
+	{ NAME("Referer"), NULL, offsetof(struct request, referer) },
+	{ NAME("User-Agent"), NULL, offsetof(struct request, user_agent) },
 };
 
 #define BIT(letter) (UINT32_C(1) << ((letter) - 'a'))
@@ -295,7 +298,8 @@ static int use_field(struct fields *f, struct text name, struct text value)
 	for (size_t i = 0; i < sizeof(known_fields) / sizeof(known_fields[0]); i++) {
 		struct text *remembered;
 
-		if (!text_is(name, known_fields[i].name))
+		if (name.len != known_fields[i].len ||
+		    strncasecmp(name.p, known_fields[i].name, name.len))
 			continue;
 		if (known_fields[i].take)
 			return known_fields[i].take(f, value);
