@@ -30,7 +30,7 @@ static struct response_context context_of(const struct connection *c, const stru
 static void answer_with(struct connection *c, const struct request *r,
 			const struct response_context *context, int status)
 {
-	size_t body, head = response_status(connection_out(c), context, status, &body);
+	size_t body, head = response_status(c->out, context, status, &body);
 
 	server_note(c->server, c, r, status, body);
 	transfer_text(c, head);
@@ -62,6 +62,7 @@ void answer_broken(struct connection *c, int status)
 		len--;
 	none.line = (struct text){ begin, len };
 	c->last = true;
+	transfer_begin(c);
 	answer_status(c, &none, status);
 	c->start = c->end_in;
 }
@@ -109,7 +110,7 @@ static int status_of(int err)
 static void send_whole(struct connection *c, const struct request *r, struct file *file)
 {
 	struct response_context context = context_of(c, r);
-	size_t head = response_file(connection_out(c), &context, file);
+	size_t head = response_file(c->out, &context, file);
 	bool only_head = r->method == METHOD_HEAD;
 
 	server_note(c->server, c, r, 200, only_head ? 0 : file->size);
@@ -120,7 +121,7 @@ static void send_range(struct connection *c, const struct request *r, struct fil
 		       const struct range *range)
 {
 	struct response_context context = context_of(c, r);
-	size_t head = response_range(connection_out(c), &context, file, range);
+	size_t head = response_range(c->out, &context, file, range);
 
 	server_note(c->server, c, r, 206, range->last - range->first + 1);
 	transfer_file(c, head, file, range->first, range->last + 1);
@@ -130,11 +131,11 @@ static void send_range(struct connection *c, const struct request *r, struct fil
 static uint64_t length_of_parts(struct connection *c, const struct file *file,
 				const struct range *ranges, int n)
 {
-	uint64_t len = response_parts_end(connection_out(c));
+	uint64_t len = response_parts_end(c->out);
 
 	for (int i = 0; i < n; i++)
-		len += response_part(connection_out(c), file, &ranges[i]) + ranges[i].last -
-		       ranges[i].first + 1;
+		len += response_part(c->out, file, &ranges[i]) + ranges[i].last - ranges[i].first +
+		       1;
 	return len;
 }
 
@@ -154,7 +155,7 @@ static void send_parts(struct connection *c, const struct request *r, struct fil
 	memcpy(parts->ranges, ranges, (size_t)n * sizeof(*ranges));
 	len = length_of_parts(c, file, ranges, n);
 	server_note(c->server, c, r, 206, len);
-	transfer_parts(c, response_parts(connection_out(c), &context, file, len), file, parts);
+	transfer_parts(c, response_parts(c->out, &context, file, len), file, parts);
 }
 
 static void send_ranges(struct connection *c, const struct request *r, struct file *file)
@@ -184,7 +185,7 @@ static void send_file(struct connection *c, const struct request *r, struct file
 	size_t head;
 
 	if (status == 304) {
-		head = response_not_modified(connection_out(c), &context, file);
+		head = response_not_modified(c->out, &context, file);
 		files_put(c->server->files, file);
 		server_note(c->server, c, r, status, 0);
 		transfer_text(c, head);
@@ -227,7 +228,7 @@ static void answer_dynamic(struct connection *c, const struct request *r, dynami
 	struct dynamic_reply reply = { .status = 200, .type = "application/octet-stream" };
 	size_t head;
 
-	reply.body = buffers_take_large(&c->server->buffers);
+	reply.body = pool_take(&c->server->buffers.larges);
 	if (!reply.body) {
 		answer_status(c, r, 503);
 		return;
@@ -238,7 +239,7 @@ static void answer_dynamic(struct connection *c, const struct request *r, dynami
 		answer_status(c, r, 500);
 		return;
 	}
-	head = response_made(connection_out(c), &context, reply.status, reply.type, reply.len);
+	head = response_made(c->out, &context, reply.status, reply.type, reply.len);
 	if (context.head_only)
 		reply.len = 0;
 	server_note(c->server, c, r, reply.status, reply.len);
@@ -252,6 +253,7 @@ void answer_request(struct connection *c, const struct request *r)
 	dynamic_handler handler;
 
 	c->requests++;
+	transfer_begin(c);
 	/* content is never read as such, so nothing behind it can be found; and with others waiting
 	 * to be accepted, nobody keeps a connection */
 	c->last = !r->keep_alive || r->content || s->draining || server_is_full(s) ||

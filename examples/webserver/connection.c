@@ -19,14 +19,9 @@
 
 static_assert(BUFFER_LARGE == REQUEST_HEAD_MAX, "a large buffer takes the longest head");
 
-uint32_t connection_number(const struct connection *c)
+static uint32_t number_of(const struct connection *c)
 {
 	return (uint32_t)(c - c->server->connections);
-}
-
-char *connection_out(const struct connection *c)
-{
-	return buffers_out(&c->server->buffers, connection_number(c));
 }
 
 static void use_small_buffer(struct connection *c)
@@ -34,8 +29,8 @@ static void use_small_buffer(struct connection *c)
 	struct buffers *b = &c->server->buffers;
 
 	if (c->room == BUFFER_LARGE)
-		buffers_give_large(b, c->in);
-	c->in = buffers_small(b, connection_number(c));
+		pool_give(&b->larges, c->in);
+	c->in = buffers_small(b, number_of(c));
 	c->room = BUFFER_SMALL;
 }
 
@@ -142,7 +137,7 @@ static bool make_room(struct connection *c)
 			answer_broken(c, request_overlong(c->in, c->end_in));
 			return false;
 		}
-		large = buffers_take_large(&c->server->buffers);
+		large = pool_take(&c->server->buffers.larges);
 		if (!large) {
 			answer_broken(c, 503);
 			return false;

@@ -33,6 +33,7 @@ struct connection {
 	struct file *file;
 	uint64_t offset, end; /* bytes of it that are still to be posted */
 	struct parts *parts;  /* of multipart/byteranges */
+	char *out;            /* the head of the response that is being sent */
 	char *made;           /* a large buffer, with content that is no file's */
 	uint32_t piece;       /* bytes of the next send, at most */
 	uint32_t requests;    /* answered */
@@ -74,16 +75,13 @@ void connection_abandon(struct connection *c);
 
 /* ---- between connection.c, answer.c and transfer.c ---- */
 
-uint32_t connection_number(const struct connection *c);
-/* The room for a response's head. */
-char *connection_out(const struct connection *c);
 /* Begins to close: what is in use is given back with the last event. */
 void connection_close(struct connection *c);
 /* Counts an operation that was posted, or closes the connection that could not post it. */
 void connection_posted(struct connection *c, int err);
 void connection_set_deadline(struct connection *c, int64_t ms);
 
-/* Posts the response to @r: c->sending is true from then on. */
+/* Posts the response to @r, which takes c->out: c->sending is true from then on. */
 void answer_request(struct connection *c, const struct request *r);
 /* Where there is no request that could be understood; nothing comes after it. */
 void answer_broken(struct connection *c, int status);

@@ -16,7 +16,7 @@
 
 #define RECHECK_MS 1000
 #define UNUSED_MS 10000 /* after which an entry goes */
-#define BUCKETS 2048 /* a power of two */
+#define BUCKETS 2048    /* a power of two */
 
 LIST_HEAD(bucket, entry);
 TAILQ_HEAD(ages, entry);

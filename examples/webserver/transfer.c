@@ -16,7 +16,7 @@
 
 static struct gaio_buf head_buf(const struct connection *c, size_t len)
 {
-	return (struct gaio_buf){ connection_out(c), len, c->server->buffers.mem };
+	return (struct gaio_buf){ c->out, len, c->server->buffers.mem };
 }
 
 static void count_send(struct connection *c, int err)
@@ -26,13 +26,19 @@ static void count_send(struct connection *c, int err)
 	connection_posted(c, err);
 }
 
-static void begin(struct connection *c, uint64_t bytes)
+static void start(struct connection *c, uint64_t bytes)
 {
 	const struct settings *settings = &c->server->settings;
 
 	c->sending = true;
 	connection_set_deadline(
 		c, (int64_t)(settings->timeout_s * 1000 + bytes * 1000 / settings->rate));
+}
+
+void transfer_begin(struct connection *c)
+{
+	/* one for each connection, so there is one */
+	c->out = pool_take(&c->server->buffers.outs);
 }
 
 /* From the mapping, in one send with the head. */
@@ -65,7 +71,7 @@ static void post_piece(struct connection *c, size_t head)
 	uint64_t left = c->end - c->offset;
 	size_t len = left < c->piece ? (size_t)left : c->piece;
 
-	begin(c, len);
+	start(c, len);
 	if (c->file && c->file->handle)
 		post_read(c, head, len);
 	else
@@ -80,7 +86,7 @@ void transfer_text(struct connection *c, size_t head)
 	struct gaio_buf buf = head_buf(c, head);
 
 	c->offset = c->end = 0;
-	begin(c, 0);
+	start(c, 0);
 	count_send(c, gaio_send(c->sock, &buf, 1, 0, 0));
 }
 
@@ -89,7 +95,7 @@ void transfer_made(struct connection *c, size_t head, size_t len)
 	struct gaio_buf bufs[2] = { head_buf(c, head), { c->made, len, c->server->buffers.mem } };
 
 	c->offset = c->end = 0;
-	begin(c, len);
+	start(c, len);
 	count_send(c, gaio_send(c->sock, bufs, len ? 2 : 1, 0, 0));
 }
 
@@ -117,11 +123,11 @@ static void post_part(struct connection *c)
 
 	if (parts->next == parts->count) {
 		c->offset = c->end = 0;
-		post_piece(c, response_parts_end(connection_out(c)));
+		post_piece(c, response_parts_end(c->out));
 	} else {
 		c->offset = range->first;
 		c->end = range->last + 1;
-		post_piece(c, response_part(connection_out(c), c->file, range));
+		post_piece(c, response_part(c->out, c->file, range));
 	}
 	parts->next++;
 }
@@ -143,10 +149,13 @@ void transfer_end(struct connection *c)
 {
 	if (c->file)
 		files_put(c->server->files, c->file);
+	if (c->out)
+		pool_give(&c->server->buffers.outs, c->out);
 	if (c->made)
-		buffers_give_large(&c->server->buffers, c->made);
+		pool_give(&c->server->buffers.larges, c->made);
 	free(c->parts);
 	c->file = NULL;
+	c->out = NULL;
 	c->made = NULL;
 	c->parts = NULL;
 	c->sending = false;

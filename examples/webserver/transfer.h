@@ -17,7 +17,10 @@ struct parts {
 	struct range ranges[RANGES_MAX];
 };
 
-/* @head bytes are in connection_out(); they are all, */
+/* Before anything is written there: c->out becomes room for a head. */
+void transfer_begin(struct connection *c);
+
+/* @head bytes are in c->out; they are all, */
 void transfer_text(struct connection *c, size_t head);
 /* or @len bytes of c->made follow, */
 void transfer_made(struct connection *c, size_t head, size_t len);

@@ -579,6 +579,7 @@ PYTHON
 # The response that has begun is sent before a signal ends the server.
 end_in_order() {
 	local client
+	rm -f "$test_dir/begun" "$test_dir/ending"
 	python3 - "$address" "$root/$large" "$test_dir" <<'PYTHON' &
 import http.client
 import os
