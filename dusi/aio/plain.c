@@ -58,6 +58,8 @@ int plain_counter(struct gaio *io, unsigned i, const char **name, uint64_t *valu
 		[COUNT_SYS_OTHER] = "sys_other",   [COUNT_SUBMITTED] = "submitted",
 		[COUNT_RECV_BYTES] = "recv_bytes", [COUNT_SEND_BYTES] = "send_bytes",
 		[COUNT_COPIES] = "copies",         [COUNT_ACCEPT_STARVED] = "accept_starved",
+		[COUNT_FILE_READ_BYTES] = "file_read_bytes",
+		[COUNT_FILE_WRITE_BYTES] = "file_write_bytes",
 	};
 
 	if (i >= PLAIN_COUNTS)
