@@ -92,6 +92,8 @@ static int status_of(int err)
 	case -EPERM:
 	case -EXDEV: /* leads out of the folder */
 	case -ELOOP:
+	case -ENXIO: /* a socket, or a device without one */
+	case -ENODEV:
 		return 403;
 	case -EMFILE:
 	case -ENFILE:

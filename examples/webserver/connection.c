@@ -266,12 +266,20 @@ void connection_expire(struct connection *c)
 	release(c);
 }
 
+/* Whether all is said, and for how long: to a client that may come again, or that is to go. */
+static int64_t idle_since_ms(const struct connection *c)
+{
+	int64_t patience = c->lingering ? LINGER_MS : idle_ms(c);
+
+	if (!c->requests || c->sending || c->start != c->end_in)
+		return 0;
+	return c->server->now_ms + patience - c->deadline_ms;
+}
+
 void connection_close_idle(struct connection *c)
 {
-	int64_t idle = c->server->now_ms + idle_ms(c) - c->deadline_ms;
-
 	/* one that has just become idle may have its next request on the way */
-	if (c->requests && !c->sending && !c->lingering && c->start == c->end_in && idle >= IDLE_MS)
+	if (idle_since_ms(c) >= IDLE_MS)
 		connection_close(c);
 	release(c);
 }

@@ -67,7 +67,7 @@ void connection_expire(struct connection *c);
 /* The server is ending: closes it unless a response is under way. */
 void connection_drain(struct connection *c);
 
-/* Closes it if it is kept open for a next request of which nothing has come. */
+/* Closes it if it only waits: for a next request of which nothing has come, or for the peer's end. */
 void connection_close_idle(struct connection *c);
 
 /* Closes it whatever it does. */

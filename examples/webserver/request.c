@@ -5,6 +5,7 @@
  */
 #include "examples/webserver/request.h"
 
+#include <arpa/inet.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
@@ -14,7 +15,7 @@
 #define TOKEN 0x01  /* tchar: methods, field names */
 #define TARGET 0x02 /* what browsers put into targets; RFC 3986 has less */
 #define VALUE 0x04  /* field values */
-#define HOST 0x08   /* host and port */
+#define HOST 0x08   /* names of hosts */
 #define DIGIT 0x10
 
 static const uint8_t classes[256] = {
@@ -30,14 +31,15 @@ static const uint8_t classes[256] = {
 	['-' ... '.'] = TOKEN | TARGET | VALUE | HOST,
 	['/'] = TARGET | VALUE,
 	['0' ... '9'] = TOKEN | TARGET | VALUE | HOST | DIGIT,
-	[':' ... ';'] = TARGET | VALUE | HOST,
+	[':'] = TARGET | VALUE,
+	[';'] = TARGET | VALUE | HOST,
 	['<'] = TARGET | VALUE,
 	['='] = TARGET | VALUE | HOST,
 	['>' ... '@'] = TARGET | VALUE,
 	['A' ... 'Z'] = TOKEN | TARGET | VALUE | HOST,
-	['['] = TARGET | VALUE | HOST,
+	['['] = TARGET | VALUE,
 	['\\'] = TARGET | VALUE,
-	[']'] = TARGET | VALUE | HOST,
+	[']'] = TARGET | VALUE,
 	['^'] = TOKEN | TARGET | VALUE,
 	['_'] = TOKEN | TARGET | VALUE | HOST,
 	['`'] = TOKEN | TARGET | VALUE,
@@ -118,6 +120,40 @@ static int method_of(struct text name, enum request_method *method)
 	return name.len ? 0 : -400;
 }
 
+/* "[...]": an IPv6 address, or what may come after it one day: "[v" and a version. */
+static bool take_literal(struct text *t)
+{
+	const char *end = memchr(t->p, ']', t->len);
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr binary;
+	size_t len;
+
+	if (!end)
+		return false;
+	len = (size_t)(end - t->p) - 1;
+	if (len >= sizeof(address))
+		return false;
+	memcpy(address, t->p + 1, len);
+	address[len] = '\0';
+	text_skip(t, len + 2);
+	return inet_pton(AF_INET6, address, &binary) == 1 ||
+	       ((address[0] | 0x20) == 'v' && strchr(address, '.'));
+}
+
+/* A host, or none at all, and perhaps a port. */
+static bool is_authority(struct text t)
+{
+	if (t.len && t.p[0] == '[') {
+		if (!take_literal(&t))
+			return false;
+	} else {
+		take(&t, HOST);
+	}
+	if (!t.len)
+		return true;
+	return text_take(&t, ":", 1) && is_all(t, DIGIT);
+}
+
 /* "http://host/path" is what a proxy is asked; a server must take it too. Leaves "/path". */
 static int strip_authority(struct text *target)
 {
@@ -132,10 +168,11 @@ static int strip_authority(struct text *target)
 		return -400;
 	target->p += scheme;
 	target->len -= scheme;
-	host = take(target, HOST);
-	if (!host.len || (target->len && target->p[0] != '/' && target->p[0] != '?'))
-		return -400;
-	return 0;
+	host = *target;
+	while (target->len && target->p[0] != '/' && target->p[0] != '?')
+		text_skip(target, 1);
+	host.len -= target->len;
+	return host.len && host.p[0] != ':' && is_authority(host) ? 0 : -400;
 }
 
 static int parse_target(struct text target, struct request *r)
@@ -199,7 +236,7 @@ struct fields {
 static int take_host(struct fields *f, struct text value)
 {
 	f->hosts++;
-	return is_all(value, HOST) ? 0 : -400;
+	return is_authority(value) ? 0 : -400;
 }
 
 static int take_connection(struct fields *f, struct text value)
