@@ -3,11 +3,15 @@
 #
 # eta-webserver under curl, wrk, and a client of its own that sends what those would not: are files
 # right, is bad input refused with the right status, do slow, greedy and vanishing clients harm
-# anybody, does it end cleanly? Over each interface that this machine has.
+# anybody, does it end cleanly?
+#
+# webserver.sh BACKEND; with dusi, which is the default, also what only the engine has.
 . "$(dirname "$0")/lib.sh"
 need curl wrk python3 prlimit
 
 server=$ETA_BIN_DIR/eta-webserver
+backend=${1-dusi}
+export ETA_AIO=$backend
 root=$test_dir/root
 large=$((32 * 1024 * 1024 + 17)) # more than two sends, and more than the engine's buffers
 pid=
@@ -47,10 +51,10 @@ start() {
 	start_on 127.0.0.1 "$@"
 }
 
-# Is this one of the interfaces that work here?
+# Does it work here?
 has_backend() {
 	local code=0
-	timeout 10 "$server" --aio "$1" --listen 127.0.0.1:0 "$test_dir/none" \
+	timeout 10 "$server" --listen 127.0.0.1:0 "$test_dir/none" \
 		>"$test_dir/out" 2>&1 || code=$?
 	grep -q 'cannot serve the folder' "$test_dir/out"
 }
@@ -155,184 +159,7 @@ keep_alive() {
 
 # What curl would not send.
 raw_client() {
-	python3 - "$address" "$root" "$large" <<'PYTHON'
-import os
-import re
-import socket
-import sys
-import time
-
-host, port = sys.argv[1].rsplit(":", 1)
-root, large = sys.argv[2], int(sys.argv[3])
-
-
-def connect():
-    s = socket.create_connection((host, int(port)), timeout=30)
-    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return s
-
-
-def rest(s):
-    return b"".join(iter(lambda: s.recv(1 << 20), b""))
-
-
-def content(name):
-    with open(f"{root}/{name}", "rb") as f:
-        return f.read()
-
-
-def request(path, *fields, method="GET"):
-    lines = [f"{method} {path} HTTP/1.1", "Host: test", *fields, "", ""]
-    return "\r\n".join(lines).encode()
-
-
-def exchange(data, pieces=None):
-    """Sends, in pieces if asked to, and returns all that comes back."""
-    with connect() as s:
-        for i in range(0, len(data), pieces or len(data)):
-            s.sendall(data[i : i + (pieces or len(data))])
-        return rest(s)
-
-
-def status_of(response):
-    assert response.startswith(b"HTTP/1.1 "), response[:100]
-    return int(response[9:12])
-
-
-def expect_status(want, data):
-    got = status_of(exchange(data))
-    assert got == want, f"{data[:80]!r}: {got} instead of {want}"
-
-
-def split_responses(data):
-    """The bodies of responses that come one behind the other."""
-    bodies, at = [], 0
-    while at < len(data):
-        begin = data.index(b"\r\n\r\n", at) + 4
-        fields = data[at:begin].lower().split(b"\r\n")
-        n = [int(f.split(b":")[1]) for f in fields if f.startswith(b"content-length:")][0]
-        at = begin + n
-        assert at <= len(data), f"{len(data) - begin} of {n} bytes"
-        bodies.append(data[begin:at])
-    return bodies
-
-
-close = "Connection: close"
-expect_status(400, b"GET / HTTP/1.1\r\n\r\n")
-expect_status(400, b"GET /\r\n\r\n")
-expect_status(400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
-expect_status(400, request("/", "X : y"))
-expect_status(400, request("/", "Content-Length: 1", "Transfer-Encoding: chunked"))
-expect_status(501, request("/", "Transfer-Encoding: gzip"))
-expect_status(413, request("/", "Content-Length: 10") + b"0123456789")
-expect_status(413, request("/", "Transfer-Encoding: chunked") + b"1\r\na\r\n0\r\n\r\n")
-expect_status(505, b"GET / HTTP/2.0\r\nHost: h\r\n\r\n")
-expect_status(414, request("/" + "a" * 9000))
-expect_status(414, request("/" + "a" * 8000, close)[:8192] + b"a" * 8192)
-expect_status(431, request("/", "X: " + "a" * 9000))
-expect_status(431, request("/", *["X: y"] * 101, close))
-expect_status(414, request("/" + "a" * 7000, close))
-expect_status(404, request("/" + "a" * 3000, close))
-expect_status(200, request("/", "X: " + "a" * 7000, close))
-# a lot of content that nobody reads must not cost the sender its answer
-expect_status(405, request("/", "Content-Length: 3000000", method="POST") + b"x" * 3000000)
-
-# in pieces of any size, also of a head that outgrows the first buffer
-for pieces in (1, 3, 100, 1000, 1025):
-    for field in ("X: y", "X: " + "b" * 2500):
-        if pieces > 1 or len(field) < 100:
-            got = exchange(request("/1024", field, close), pieces)
-            assert split_responses(got) == [content("1024")], (pieces, field)
-
-# pipelined, small and large, more than any buffer holds; two passes, with a longer head in between
-names = ["1024", "0", "65536", "1", "1000000", "4095"] * 40
-data = b"".join(request("/" + n, "X: " + "c" * (1500 if i % 50 == 7 else 0)) for i, n in enumerate(names))
-data += request("/none", close)
-bodies = split_responses(exchange(data))
-assert len(bodies) == len(names) + 1, len(bodies)
-assert all(b == content(n) for b, n in zip(bodies, names))
-assert bodies[-1] == b"404 Not Found\n"
-
-# several ranges
-def parts_of(response):
-    """(first, last, bytes) of each part."""
-    head, body = response.split(b"\r\n\r\n", 1)
-    assert b" 206 " in head.split(b"\r\n")[0], head
-    boundary = head.split(b"boundary=")[1].split(b"\r\n")[0]
-    assert f"Content-Length: {len(body)}".encode() in head, (head, len(body))
-    pieces = body.split(b"\r\n--" + boundary)
-    assert pieces[0] == b"" and pieces[-1] == b"--\r\n", pieces
-    found = []
-    for piece in pieces[1:-1]:
-        fields, data = piece.split(b"\r\n\r\n", 1)
-        first, last = fields.split(b"Content-Range: bytes ")[1].split(b"/")[0].split(b"-")
-        assert b"Content-Type: " in fields
-        found.append((int(first), int(last), data))
-    return found
-
-
-for name, spec in (("65536", "0-0,100-199,-10"), (str(large), "5-2000004,3000000-3000009")):
-    data = content(name)
-    parts = parts_of(exchange(request("/" + name, f"Range: bytes={spec}", close)))
-    assert len(parts) == len(spec.split(",")), parts
-    for first, last, part in parts:
-        assert part == data[first : last + 1], (name, first, last)
-# so many that the whole is cheaper; and what is not defined for HEAD
-many = ",".join(f"{i}-{i}" for i in range(0, 40, 2))
-assert split_responses(exchange(request("/4096", f"Range: bytes={many}", close))) == [content("4096")]
-expect_status(200, request("/4096", "Range: bytes=0-1", close, method="HEAD"))
-# behind each other, with and without content
-got = exchange(
-    request("/1024", "If-None-Match: *")
-    + request("/1024", "Range: bytes=5-6")
-    + request("/1024", "Range: bytes=5000-")
-    + request("/1024", close)
-)
-statuses = re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", got)
-assert statuses == [b"304", b"206", b"416", b"200"], statuses
-
-# requests behind one that closes, or that is broken, are not answered
-assert len(split_responses(exchange(request("/1", close) + request("/1")))) == 1
-assert len(split_responses(exchange(b"GET\r\n\r\n" + request("/1")))) == 1
-
-# a client that has shut down its sending side gets all its answers
-with connect() as s:
-    s.sendall(request("/1000000") + request("/65536"))
-    s.shutdown(socket.SHUT_WR)
-    assert split_responses(rest(s)) == [content("1000000"), content("65536")]
-
-# clients that vanish: in the middle of a request, of a response, and with a reset
-for data in (b"GET /1024 HTTP", request(f"/{large}")):
-    for reset in (False, True):
-        s = connect()
-        s.sendall(data)
-        time.sleep(0.05)
-        if reset:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        s.close()
-
-# a file that shrinks while it is being sent ends that connection, and nothing else
-with connect() as s:
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-    with open(f"{root}/shrinking", "wb") as f:
-        f.write(content(str(large)))
-    s.sendall(request("/shrinking"))
-    got = s.recv(1000)
-    os.truncate(f"{root}/shrinking", large // 2)
-    try:
-        got += rest(s)
-    except ConnectionResetError:
-        pass
-    assert len(got) < large, "a file that shrank arrived whole"
-expect_status(200, request("/1024", close))
-
-# one that takes nothing holds up nobody
-with connect() as greedy:
-    greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    greedy.sendall(request(f"/{large}"))
-    for _ in range(20):
-        assert split_responses(exchange(request("/65536", close))) == [content("65536")]
-PYTHON
+	python3 "$(dirname "$0")/webserver_client.py" "$address" "$root" "$large"
 }
 
 # A file that is replaced, grows, or vanishes is noticed.
@@ -411,7 +238,7 @@ access_log() {
 	[[ $code == 2 ]] || fail "a broken settings file: $code"
 	grep -q "$config:2:" "$test_dir/out" || fail "which line is broken: $(cat "$test_dir/out")"
 	printf '# settings\naccess-log = %s\nlog-format = common\n' "$test_dir/access" >"$config"
-	start --config "$config" "$@"
+	start --config "$config"
 	same 1024 "$root/1024"
 	[[ $(status /none) == 404 ]]
 	get -A 'an "agent"' -o /dev/null "$url/1"
@@ -433,7 +260,7 @@ access_log() {
 
 # A disk that is full: lines are lost, which is said once; files are served.
 full_disk() {
-	start --access-log /dev/full "$@"
+	start --access-log /dev/full
 	same 1024 "$root/1024"
 	wait_until 10 grep -q 'lines are lost' "$test_dir/log" || fail "nothing was said"
 	same 65536 "$root/65536"
@@ -460,7 +287,7 @@ has_lost() {
 
 workers() {
 	local first
-	start --workers 2 "$@"
+	start --workers 2
 	has_children 2 || fail "there are not two workers: $(children)"
 	same "$large" "$root/$large"
 	parallel 6
@@ -485,7 +312,7 @@ wrong_address_in_use() {
 }
 
 status_page() {
-	start --status /.eta/status --max-requests 2 "$@"
+	start --status /.eta/status --max-requests 2
 	same 1024 "$root/1024"
 	get --fail "$url/.eta/status" | python3 -c '
 import json
@@ -513,7 +340,7 @@ limit_for() {
 # With descriptors for a connection but not for a file: 503, and a while later as before.
 no_descriptors() {
 	local before limit
-	start "$@"
+	start
 	before=$(descriptors)
 	same 1024 "$root/1024"
 	wait_until 10 has_descriptors "$before" || fail "the connection stays open"
@@ -528,7 +355,7 @@ no_descriptors() {
 
 # Files that are not mapped, and a cache that holds next to nothing.
 small_cache() {
-	start --cache-largest 4095 --cache-files 2 --cache-bytes 8k "$@"
+	start --cache-largest 4095 --cache-files 2 --cache-bytes 8k
 	all_files
 	ranges
 	raw_client
@@ -620,7 +447,7 @@ wrong_calls() {
 		"--listen 127.0.0.1:0 --workers 2 $test_dir/none" \
 		"--listen 127.0.0.1:0 --aio telepathy $root" \
 		"--listen 127.0.0.1:0 --access-log /none/log $root" \
-		"--listen 127.0.0.1:0 --placement upside-down $root"; do
+		"--listen 127.0.0.1:0 --aio dusi --placement upside-down $root"; do
 		code=0
 		# shellcheck disable=SC2086
 		timeout 10 "$server" $arguments >"$test_dir/out" 2>&1 || code=$?
@@ -639,68 +466,68 @@ in_use() {
 }
 
 make_site
+has_backend || skip "no $backend here"
 wrong_calls
 
-for backend in dusi epoll io_uring; do
-	has_backend "$backend" || { say "no $backend here"; continue; }
-	say "$backend: files, and what is refused"
-	start --aio "$backend"
-	before=$(descriptors)
-	all_files
-	huge_file
-	heads
-	refusals
-	keep_alive
-	ranges
-	conditions
-	say "$backend: a client of our own"
-	raw_client
-	changed_files
-	say "$backend: many at a time"
-	parallel 6
-	parallel 30
-	load 1024
-	load 65536
-	in_use
-	wait_until 20 has_descriptors "$before" ||
-		fail "$before descriptors in the beginning, $(descriptors) in the end"
-	end_in_order
+say "files, and what is refused"
+start
+before=$(descriptors)
+all_files
+huge_file
+heads
+refusals
+keep_alive
+ranges
+conditions
+say "a client of our own"
+raw_client
+changed_files
+say "many at a time"
+parallel 6
+parallel 30
+load 1024
+load 65536
+in_use
+kill -HUP "$pid" # no file is kept open
+wait_until 20 has_descriptors "$before" ||
+	fail "$before descriptors in the beginning, $(descriptors) in the end"
+end_in_order
 
-	say "$backend: small cache"
-	small_cache --aio "$backend"
+say "small cache"
+small_cache
 
-	say "$backend: slow clients"
-	start --timeout 1 --no-defer --aio "$backend"
-	slow_clients
-	ends TERM
+say "slow clients"
+start --timeout 1 --no-defer
+slow_clients
+ends TERM
 
-	say "$backend: fewer connections than clients"
-	start --connections 4 --aio "$backend"
-	parallel 30
-	load 1024
-	ends INT
+say "fewer connections than clients"
+start --connections 4
+parallel 30
+load 1024
+ends INT
 
-	say "$backend: the log, settings, status, short of this and that"
-	access_log --aio "$backend"
-	full_disk --aio "$backend"
-	status_page --aio "$backend"
-	no_descriptors --aio "$backend"
-	say "$backend: workers"
-	workers --aio "$backend"
-done
-
-for placement in adaptive dedicated; do
-	say "placement $placement"
-	start --aio dusi --placement "$placement"
-	all_files
-	parallel 6
-	ends TERM
-done
+say "the log, settings, status, short of this and that"
+access_log
+full_disk
+status_page
+no_descriptors
+say "workers"
+workers
 
 for batch in 0 1; do
 	say "accepts: one posted, in batches of $batch"
 	start --accepts 1 --accept-batch "$batch"
 	parallel 30
+	ends TERM
+done
+[[ $backend == dusi ]] || exit 0
+
+for placement in adaptive dedicated; do
+	say "placement $placement"
+	start --placement "$placement"
+	all_files
+	parallel 6
 	ends TERM
 done
 
