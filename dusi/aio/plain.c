@@ -52,12 +52,18 @@ void plain_io_close(struct plain_io *io)
 int plain_counter(struct gaio *io, unsigned i, const char **name, uint64_t *value)
 {
 	static const char *const names[PLAIN_COUNTS] = {
-		[COUNT_SYS_WAIT] = "sys_wait",     [COUNT_SYS_RECV] = "sys_recv",
-		[COUNT_SYS_SEND] = "sys_send",     [COUNT_SYS_SENDFILE] = "sys_sendfile",
-		[COUNT_SYS_ACCEPT] = "sys_accept", [COUNT_SYS_WATCH] = "sys_watch",
-		[COUNT_SYS_OTHER] = "sys_other",   [COUNT_SUBMITTED] = "submitted",
-		[COUNT_RECV_BYTES] = "recv_bytes", [COUNT_SEND_BYTES] = "send_bytes",
-		[COUNT_COPIES] = "copies",         [COUNT_ACCEPT_STARVED] = "accept_starved",
+		[COUNT_SYS_WAIT] = "sys_wait",
+		[COUNT_SYS_RECV] = "sys_recv",
+		[COUNT_SYS_SEND] = "sys_send",
+		[COUNT_SYS_SENDFILE] = "sys_sendfile",
+		[COUNT_SYS_ACCEPT] = "sys_accept",
+		[COUNT_SYS_WATCH] = "sys_watch",
+		[COUNT_SYS_OTHER] = "sys_other",
+		[COUNT_SUBMITTED] = "submitted",
+		[COUNT_RECV_BYTES] = "recv_bytes",
+		[COUNT_SEND_BYTES] = "send_bytes",
+		[COUNT_COPIES] = "copies",
+		[COUNT_ACCEPT_STARVED] = "accept_starved",
 		[COUNT_FILE_READ_BYTES] = "file_read_bytes",
 		[COUNT_FILE_WRITE_BYTES] = "file_write_bytes",
 	};
