@@ -18,6 +18,9 @@ BIN = os.environ.get("ETA_BIN_DIR") or os.path.join(os.path.dirname(__file__), "
 SERVER = os.path.join(BIN, "eta-webserver")
 PATIENCE = 60 if SANITIZED else 15  # seconds, for anything that should come at once
 
+# a server ends with the test that started it, however that ends
+WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LONG_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -99,7 +102,7 @@ class Server:
         self.log_path = log or os.path.join(tempfile.mkdtemp(dir=scratch()), "log")
         self.log = open(self.log_path, "w+b")
         self.process = subprocess.Popen(
-            [*prefix, SERVER, "--listen", "127.0.0.1:0", *options, root],
+            [*WITH_US, *prefix, SERVER, "--listen", "127.0.0.1:0", *options, root],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, **popen)
         _servers.append(self)
         self.pid = self.process.pid
