@@ -79,7 +79,13 @@ class Abuse:
         return c
 
     def changing(self, what, change, verdict):
-        server = self.start()
+        """Twice: mapped, and (where the server tells large files from others) not."""
+        for options in ([], ["--cache-largest", "1m"]):
+            if not options or has(options[0]):
+                self.change_once(what, change, verdict, options)
+
+    def change_once(self, what, change, verdict, options):
+        server = self.start(*options)
         path = self.write("changing", self.huge)
         c = self.begun(server, "changing")
         change(path)
@@ -195,7 +201,7 @@ class Abuse:
         server.end()
 
     def log_to(self, path, prefix=()):
-        server = self.start("--log", path, prefix=prefix)
+        server = self.start("--access-log", path, prefix=prefix)
         for _ in range(3):
             with Client(server) as c:
                 c.send(request("/hello.txt", "X-Long: " + "x" * 100) * 500)
@@ -215,11 +221,11 @@ class Abuse:
         server.end()
 
     def full_device(self):
-        need_option("--log")
+        need_option("--access-log")
         self.log_to("/dev/full")
 
     def full_disk(self):
-        need_option("--log")
+        need_option("--access-log")
         folder = os.path.join(scratch(), "tiny")
         os.mkdir(folder)
         mount = f"mount -t tmpfs -o size=16k none '{folder}' && exec \"$@\""
@@ -296,7 +302,8 @@ class Abuse:
         server.end()
 
     def silent_crowd(self):
-        server = self.start("--connections", "20", "--timeout", "1")
+        defer = ["--no-defer"] if has("--no-defer") else []
+        server = self.start("--connections", "20", "--timeout", "1", *defer)
         clients = [Client(server) for _ in range(60)]
         self.good(server)  # after those before it have had their time
         for c in clients:

@@ -116,7 +116,7 @@ class Server:
             if m:
                 return int(m[1])
             if code is not None:
-                if "not supported" in self.said() or "permitted" in self.said():
+                if re.search("this machine does not have|no such --aio", self.said()):
                     skip(f"this back end cannot be had: {self.said().strip()}")
                 raise Wrong(f"the server did not start: {code}: {self.said()}")
             time.sleep(0.02)

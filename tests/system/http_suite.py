@@ -106,7 +106,8 @@ class Suite:
     # ---------------------------------------------------- what needs a server of its own
 
     def time_outs(self):
-        server = self.start("--timeout", "1")
+        server = self.start("--timeout", "1", *(["--idle", "1"] if has("--idle") else []),
+                            *(["--no-defer"] if has("--no-defer") else []))
         cases = {"nothing": (b"", (None, 408)), "half a line": (b"GET /", (408,)),
                  "half a head": (request("/hello.txt")[:-2], (408,)),
                  "empty lines": (b"\r\n\r\n", (None, 408)),
@@ -167,7 +168,7 @@ class Suite:
 
     def log(self):
         path = os.path.join(scratch(), "access.log")
-        server = self.start("--log", path)
+        server = self.start("--access-log", path)
         for target in ("/hello.txt", "/none", "/range.bin?a=%22b%22"):
             ask(server, target)
         with Client(server) as c:
@@ -187,7 +188,7 @@ class Suite:
                                  ("--max-requests", "--max-requests", self.max_requests),
                                  ("--idle", "--idle", self.idle),
                                  ("--status", "--status", self.status_page),
-                                 ("--log", "--log", self.log)):
+                                 ("--access-log", "--access-log", self.log)):
             if flag and not has(flag):
                 self.skipped += 1
             else:
