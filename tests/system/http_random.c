@@ -148,18 +148,9 @@ static void start_server(char *backend)
 	char path[4096], line[512], *colon;
 	char *old[] = { path, "--listen", "127.0.0.1:0", run.folder, NULL };
 	/* so that files are sent in all ways, and leave the cache again */
-	char *argv[] = { path,
-			 "--listen",
-			 "127.0.0.1:0",
-			 "--aio",
-			 backend,
-			 "--cache-largest",
-			 "200k",
-			 "--cache-bytes",
-			 "600k",
-			 "--cache-files",
-			 "40",
-			 run.folder,
+	char *argv[] = { path,    "--listen",        "127.0.0.1:0", "--aio",
+			 backend, "--cache-largest", "200k",        "--cache-bytes",
+			 "600k",  "--cache-files",   "40",          run.folder,
 			 NULL };
 	FILE *out;
 
