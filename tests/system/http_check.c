@@ -71,7 +71,11 @@ const char *head_parse(const char *text, size_t len, struct head *h)
 	*h = (struct head){ 0 };
 	if (len < 15 || memcmp(text, "HTTP/1.1 ", 9) || text[12] != ' ')
 		return "no status line";
-	h->status = atoi(text + 9);
+	for (const char *p = text + 9; p < text + 12; p++) {
+		if (*p < '0' || *p > '9')
+			return "no status";
+		h->status = h->status * 10 + *p - '0';
+	}
 	text = memmem(text, len, "\r\n", 2);
 	while (!wrong && text && (text += 2) < end) {
 		eol = memmem(text, (size_t)(end - text), "\r\n", 2);
