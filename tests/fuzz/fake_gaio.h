@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * fake_gaio.h - gaio.h without a system underneath: peers live in this process, and a script of bytes
- * decides what they do and in which order operations end, in which pieces, and with which errors.
+ * fake_gaio.h - gaio.h without a system underneath: peers live in this process, and a script of
+ * bytes decides what they do and in which order operations end, in which pieces, with which errors.
  *
  * gaio_wait() is where it happens: each call takes steps from the script until there is an event.
- * With the script at its end all peers and operations are done with in good order, and then stopped()
- * is called, once nothing is left to be done.
+ * With the script at its end all peers and operations are done with in good order, and then
+ * stopped() is called, once nothing is left to be done.
  *
  * It holds its user to the contract: what is wrong (a socket used after its last event, memory that
  * is not registered, a receive buffer touched meanwhile) ends the program, by abort().

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * fake_objects.h - what fake_gaio.c, where the program's calls come in, and fake_steps.c, where things
- * happen, have in common.
+ * fake_objects.h - what fake_gaio.c, where the program's calls come in, and fake_steps.c, where
+ * things happen, have in common.
  */
 #ifndef TESTS_FUZZ_FAKE_OBJECTS_H
 #define TESTS_FUZZ_FAKE_OBJECTS_H

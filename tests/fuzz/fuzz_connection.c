@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
  * Fuzz target: the whole web server but its main(), on a gaio that is made of memory (fake_gaio.c).
- * The input decides what peers say, how it is cut into pieces, in which order operations end, which of
- * them fail, how time passes, and when the server is told to stop.
+ * The input decides what peers say, how it is cut into pieces, in which order operations end, which
+ * of them fail, how time passes, and when the server is told to stop.
  *
  * What each peer gets is a series of well-formed responses, in the order of its requests, with the
- * content that they ask for. Nothing is answered twice or left out unless something went wrong on that
- * connection. At the end nothing is left: no buffer, file, socket or registration.
+ * content that they ask for. Nothing is answered twice or left out unless something went wrong on
+ * that connection. At the end nothing is left: no buffer, file, socket or registration.
  */
 #define _GNU_SOURCE /* memmem */
 #include "fake_gaio.h"

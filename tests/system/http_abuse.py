@@ -16,7 +16,8 @@ import time
 
 sys.dont_write_bytecode = True
 
-from http_lib import (PATIENCE, SANITIZED, Client, Server, Wrong, ask, choose_backend, has, make_site,
+from http_lib import (PATIENCE, SANITIZED, Client, Server, Wrong, ask, choose_backend, has,
+                      make_site,
                       pattern, request, scratch)
 
 SLOW = 4 if SANITIZED else 1

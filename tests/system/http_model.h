@@ -61,8 +61,8 @@ size_t model_below(struct model *m, size_t limit);
 void model_create(struct model *m, uint64_t seed, const char *folder);
 void model_destroy(struct model *m);
 
-/* Writes the next random request into @out (MODEL_REQUEST_MAX bytes); @last: may end the connection.
- * Returns its length. */
+/* Writes the next random request into @out (MODEL_REQUEST_MAX bytes); @last: it may end the
+ * connection. Returns its length. */
 size_t model_request(struct model *m, bool last, char *out, struct expect *e);
 
 /* Takes the @len bytes of a head apart. NULL, or what is wrong. */

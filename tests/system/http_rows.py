@@ -20,7 +20,8 @@ class Want:
             raise Wrong(f"{r.status if r else 'no answer'} instead of {self.status}: {r}")
         if not r:
             return
-        if self.body is not None and r.status == 200 and r.body != (b"" if self.head else self.body):
+        content = b"" if self.head else self.body
+        if self.body is not None and r.status == 200 and r.body != content:
             raise Wrong(f"{len(r.body)} bytes of wrong content: {r.body[:60]!r}")
         if self.body is not None and r.status == 200:
             if r.get("content-length") != str(len(self.body)):
@@ -112,7 +113,7 @@ def multipart(r, content):
 
 
 def partial(content, wanted):
-    """A check: 206 with exactly these bytes, or (several) with parts that have them among theirs."""
+    """A check: 206 with exactly these bytes, or (several) with parts that have them."""
     def check(r):
         if r.status != 206:
             return

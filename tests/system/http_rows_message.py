@@ -46,9 +46,11 @@ def request_lines(t):
             ("CR in the target", "GET /\rhello.txt HTTP/1.1"),
             ("LF in the target", "GET /\nhello.txt HTTP/1.1"),
             ("CR before the version", "GET /\r HTTP/1.1"), ("CR CR LF", "GET / HTTP/1.1\r"),
-            ("vertical tab", "GET\x0b/\x0bHTTP/1.1"), ("a TLS handshake", "\x16\x03\x01\x02\0\x01\0"),
+            ("vertical tab", "GET\x0b/\x0bHTTP/1.1"),
+            ("a TLS handshake", "\x16\x03\x01\x02\0\x01\0"),
             ("an SSH banner", "SSH-2.0-client"), ("nothing but zeroes", "\0\0\0\0"),
-            ("braces", "{}"), ("a response", "HTTP/1.1 200 OK"), ("a fragment", "GET /#x HTTP/1.1")):
+            ("braces", "{}"), ("a response", "HTTP/1.1 200 OK"),
+            ("a fragment", "GET /#x HTTP/1.1")):
         t.refused(f"request line: {name}", raw(line) + SMUGGLED)
     for version in ("0.9", "2.0", "3.0", "9.9"):
         t.refused(f"version {version}", raw(f"GET / HTTP/{version}") + SMUGGLED, (505, 400))
@@ -105,13 +107,15 @@ def hosts(t):
     t.refused("Host twice", request(TOP, "Host: test") + SMUGGLED)
     t.refused("Host twice, HTTP/1.0", request(TOP, "Host: other", version="1.0") + SMUGGLED)
     t.refused("Host twice, one in another case", request(TOP, "hOST: test") + SMUGGLED)
-    for host in ("a b", "a/b", "\"test\"", "a<b", "a\\b", "a\x7f", "user@test", "a#b", "a?b", "a\tb",
+    for host in ("a b", "a/b", "\"test\"", "a<b", "a\\b", "a\x7f", "user@test", "a#b", "a?b",
+                 "a\tb",
                  "test/", "http://test", "a\0b", "{a}", "a|b", "a^b", "a`b"):
         t.refused(f"Host: {host!r}", request(TOP, host=host) + SMUGGLED)
     for host in ("test:port", "a:b:c", "test:80:80", "[::1", "::1]", "[::1]x", "test:-1", "a[b]",
                  "[not-an-address]", "[]"):
         t.refused(f"Host: {host!r}", request(TOP, host=host) + SMUGGLED, since="--aio")
-    for host in ("test", "TEST", "test.", "test:80", "test:", "127.0.0.1", "127.0.0.1:8080", "[::1]",
+    for host in ("test", "TEST", "test.", "test:80", "test:", "127.0.0.1", "127.0.0.1:8080",
+                 "[::1]",
                  "[::1]:8080", "a-b_c.d~e", "xn--bcher-kva.example", "te%73t"):
         t.row(f"Host: {host}", request(TOP, host=host),
               Want((200, 400) if "%" in host else 200, hello))
@@ -194,7 +198,8 @@ def smuggling(t):
                   bad)
     for value in ("chunked", "Chunked", "CHUNKED", "chunked, chunked", "gzip, chunked", "identity",
                   "chunked, identity", "xchunked", "chunked;q=1", "chunked,", ",chunked", "", "\x0b"
-                  "chunked", "\"chunked\"", "chunk", "gzip", "chunked\x00", "chunked gzip", "deflate"):
+                  "chunked", "\"chunked\"", "chunk", "gzip", "chunked\x00", "chunked gzip",
+                  "deflate"):
         t.refused(f"Transfer-Encoding: {value!r}", request(TOP, f"Transfer-Encoding: {value}") +
                   b"0\r\n\r\n" + SMUGGLED, bad)
     t.refused("Transfer-Encoding in HTTP/1.0",
@@ -209,11 +214,13 @@ def smuggling(t):
     t.refused("Transfer-Encoding behind CR",
               request(TOP, "X: y\rTransfer-Encoding: chunked") + b"0\r\n\r\n" + SMUGGLED, bad)
     for name, body in (("extensions", b"%x;a=b\r\n" % n + SMUGGLED + b"\r\n0\r\n\r\n"),
-                       ("a quoted extension", b"%x;a=\"\r\n\"\r\n" % n + SMUGGLED + b"\r\n0\r\n\r\n"),
+                       ("a quoted extension", b"%x;a=\"\r\n\"\r\n" % n + SMUGGLED +
+                        b"\r\n0\r\n\r\n"),
                        ("LF within an extension", b"%x;\n" % n + SMUGGLED + b"\r\n0\r\n\r\n"),
                        ("a negative size", b"-1\r\n" + SMUGGLED), ("no size", b"\r\n" + SMUGGLED),
                        ("a huge size", b"f" * 17 + b"\r\n" + SMUGGLED),
-                       ("trailers", b"0\r\nX: y\r\n\r\n" + SMUGGLED), ("0x", b"0x0\r\n\r\n" + SMUGGLED),
+                       ("trailers", b"0\r\nX: y\r\n\r\n" + SMUGGLED),
+                       ("0x", b"0x0\r\n\r\n" + SMUGGLED),
                        ("LF alone", b"0\n\n" + SMUGGLED)):
         t.refused(f"chunks with {name}", request(TOP, "Transfer-Encoding: chunked") + body, bad)
     t.row("GET with content that looks like a request",
@@ -254,7 +261,8 @@ def sizes(t):
           request(TOP, "X: " + "y" * 7800), Want(200, hello), KEEP)
     t.row("long heads, one behind the other", request(TOP, "X: " + "y" * 3000) * 8,
           [Want(200, hello)] * 8, KEEP)
-    t.row("3,000 bytes, by 100", request(TOP, "X: " + "y" * 3000), Want(200, hello), KEEP, pieces=100)
+    t.row("3,000 bytes, by 100", request(TOP, "X: " + "y" * 3000), Want(200, hello), KEEP,
+          pieces=100)
     for size in range(1018, 1031):  # around the size of a receive buffer
         n = size - len(request(TOP, "X: "))
         t.row(f"a head of {size}", request(TOP, "X: " + "y" * n) * 2, [Want(200, hello)] * 2, KEEP)
@@ -286,7 +294,8 @@ def pieces(t):
     t.row("1,002 different ones at once", b"".join(map(request, names)) * 167, want * 167, KEEP)
     t.row("1,000 HEAD at once", request("/4096.bin", method="HEAD") * 1000,
           [Want(200, t.files["/4096.bin"], head=True)] * 1000, KEEP)
-    t.row("a thousand, half closed", request(TOP) * 1000, [Want(200, hello)] * 1000, CLOSE, half=True)
+    t.row("a thousand, half closed", request(TOP) * 1000, [Want(200, hello)] * 1000, CLOSE,
+          half=True)
     t.row("499 good ones, a bad one, and more", request(TOP) * 499 + request(TOP, "X : y") +
           SMUGGLED * 10, [Want(200, hello)] * 499 + [Want(400)], CLOSE)
     t.row("more behind the last", request(TOP, "Connection: close") + SMUGGLED * 100,

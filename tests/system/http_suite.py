@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Requests of every kind, from tables: valid, odd, malformed, and meant to harm.
 
-Usage: http_suite.py BACKEND [WORD...]; with words, only rows whose name has one of them. Each row is
-sent on a connection of its own, and it is seen what comes back, whether it is well-formed, and whether
-the connection ends or serves another request. Rows about what this server cannot do yet (its --help
+Usage: http_suite.py BACKEND [WORD...]; with words, only rows whose name has one of them. Each row
+is sent on a connection of its own, and it is seen what comes back, whether it is well-formed, and
+whether the connection ends or serves another request. Rows about what this server cannot do yet (its --help
 does not name the option that came with it) are left out, and counted.
 """
 import os
@@ -201,8 +201,8 @@ def main():
     suite.rows(sys.argv[2:])
     if not sys.argv[2:]:
         suite.others()
-    print(f"{suite.done} rows, {len(suite.failed)} failed, {suite.skipped} skipped because this server "
-          f"lacks what they are about; {time.monotonic() - begin:.1f} s")
+    print(f"{suite.done} rows, {len(suite.failed)} failed, {suite.skipped} skipped because this "
+          f"server lacks what they are about; {time.monotonic() - begin:.1f} s")
     sys.exit(1 if suite.failed else 0)
 
 
