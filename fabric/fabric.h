@@ -52,7 +52,7 @@ const char *fab_addr_str(const union fab_addr *addr, char buf[FAB_ADDR_STRLEN]);
 struct fab_counters {
 	/* system calls, by kind */
 	uint64_t sys_write, sys_read, sys_epoll_wait, sys_epoll_ctl, sys_accept, sys_poll;
-	uint64_t sys_kick, sys_sendfile, sys_other;
+	uint64_t sys_uring, sys_kick, sys_sendfile, sys_other;
 	/* what they moved */
 	uint64_t tx_bytes, rx_bytes;
 	uint64_t tx_short,
@@ -505,7 +505,7 @@ struct fabric {
 };
 
 /*
- * Opens the fabric called @name ("tcp"); NULL or "auto": the best one for this kind of owner.
+ * Opens the fabric called @name ("tcp", "uring"); NULL or "auto": the best one for this kind of owner.
  * -ENOENT: no such fabric; else what its open() gave.
  */
 int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,

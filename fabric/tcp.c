@@ -43,7 +43,7 @@ static void fab_wake(struct fab *fab)
 		errno = keep;
 }
 
-/* Makes wait_fd() readable while there is work that epoll does not know of. */
+/* Makes wait_fd() readable while there is work that the watcher does not know of. */
 static void show_pending(struct fab *fab, bool pending)
 {
 	uint64_t count = 1;
@@ -67,7 +67,7 @@ static void show_pending(struct fab *fab, bool pending)
  */
 static void publish_pending(struct fab *fab)
 {
-	bool pending = linked(&fab->ready) || fab->tx_left;
+	bool pending = linked(&fab->ready) || fab->tx_left || fab->asks_left;
 
 	if (atomic_load_explicit(&fab->pending, memory_order_relaxed) == pending)
 		return;
@@ -99,17 +99,14 @@ void source_init(struct source *src, struct fab *fab, enum src_kind kind, int fd
 
 int source_register(struct source *src)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = src };
+	int err;
 
 	if (src->flags & SRC_REGISTERED)
 		return 0;
-	if (src->kind == SRC_CONN)
-		ev.events |= EPOLLOUT | EPOLLRDHUP;
-	COUNT(src->fab, sys_epoll_ctl, 1);
-	if (epoll_ctl(src->fab->epfd, EPOLL_CTL_ADD, src->fd, &ev) < 0)
-		return -errno;
-	src->flags |= SRC_REGISTERED;
-	return 0;
+	err = src->fab->watcher->add(src);
+	if (!err)
+		src->flags |= SRC_REGISTERED;
+	return err;
 }
 
 /* A descriptor has become free: the listeners that waited for one try again. */
@@ -128,11 +125,8 @@ void release_fd(struct source *src)
 {
 	struct fab *fab = src->fab;
 
-	/* A copy in a forked child would keep it in the set, with a pointer to freed memory. */
-	if (src->flags & SRC_REGISTERED) {
-		COUNT(fab, sys_epoll_ctl, 1);
-		epoll_ctl(fab->epfd, EPOLL_CTL_DEL, src->fd, NULL);
-	}
+	if (src->flags & SRC_REGISTERED)
+		fab->watcher->remove(src);
 	COUNT(fab, sys_other, 1);
 	close(src->fd);
 	src->fd = -1;
@@ -182,17 +176,23 @@ static void close_fds(struct fab *fab)
 	close_fd(&fab->pendfd);
 	close_fd(&fab->nestfd);
 	close_fd(&fab->kickfd);
-	close_fd(&fab->epfd);
 }
 
-static int tcp_open(const struct fab_env *env, struct fab **out)
+void fab_free(struct fab *fab)
+{
+	close_fds(fab);
+	free(fab);
+}
+
+int fab_new(const struct fab_env *env, const struct watcher *watcher, struct fab **out)
 {
 	struct fab *fab = calloc(1, sizeof(*fab));
-	int err;
 
 	if (!fab)
 		return -ENOMEM;
 	fab->env = *env;
+	fab->watcher = watcher;
+	fab->watchfd = -1;
 	fab->nestfd = -1;
 	fab->pendfd = -1;
 	link_init(&fab->ready);
@@ -200,13 +200,10 @@ static int tcp_open(const struct fab_env *env, struct fab **out)
 	link_init(&fab->dirty);
 	link_init(&fab->stalled);
 	link_init(&fab->zombies);
-	fab->epfd = epoll_create1(EPOLL_CLOEXEC);
-	err = outcome(fab->epfd);
 	fab->kickfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!err)
-		err = outcome(fab->kickfd);
-	if (err) {
-		close_fds(fab);
+	if (fab->kickfd < 0) {
+		int err = -errno;
+
 		free(fab);
 		return err;
 	}
@@ -214,11 +211,11 @@ static int tcp_open(const struct fab_env *env, struct fab **out)
 	return 0;
 }
 
-static void tcp_close(struct fab *fab)
+void tcp_close(struct fab *fab)
 {
 	assert(!fab->sources && !fab->depth);
-	close_fds(fab);
-	free(fab);
+	fab->watcher->close(fab);
+	fab_free(fab);
 }
 
 /* The sleeper's system calls are counted without the turn. */
@@ -227,11 +224,11 @@ static void count_sleeper(uint64_t *counter)
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
-/* Sleeps on the set without asking it, so that every edge is still there for progress(). */
+/* Sleeps on the watcher without asking it, so that every edge is still there for progress(). */
 static int sleep_on(struct fab *fab, int64_t timeout_ns)
 {
 	struct pollfd fds[] = {
-		{ .fd = fab->epfd, .events = POLLIN },
+		{ .fd = fab->watchfd, .events = POLLIN },
 		{ .fd = fab->kickfd, .events = POLLIN },
 	};
 	struct timespec limit = {
@@ -249,7 +246,7 @@ static int sleep_on(struct fab *fab, int64_t timeout_ns)
 	return 0;
 }
 
-static int tcp_wait(struct fab *fab, int64_t timeout_ns)
+int tcp_wait(struct fab *fab, int64_t timeout_ns)
 {
 	int ret = 0;
 
@@ -261,14 +258,14 @@ static int tcp_wait(struct fab *fab, int64_t timeout_ns)
 	return ret;
 }
 
-static void tcp_kick(struct fab *fab)
+void tcp_kick(struct fab *fab)
 {
 	count_sleeper(&fab->env.counters->sys_kick);
 	fab_wake(fab);
 }
 
 /* A kick that no wait() has seen stays: it ends the next one. */
-static void tcp_drain(struct fab *fab)
+void tcp_drain(struct fab *fab)
 {
 	uint64_t count;
 
@@ -289,7 +286,7 @@ static int nest(struct fab *fab, int fd)
 	return outcome(epoll_ctl(fab->nestfd, EPOLL_CTL_ADD, fd, &ev));
 }
 
-static int tcp_wait_fd(struct fab *fab)
+int tcp_wait_fd(struct fab *fab)
 {
 	int err;
 
@@ -301,7 +298,7 @@ static int tcp_wait_fd(struct fab *fab)
 	if (!err)
 		err = outcome(fab->pendfd);
 	if (!err)
-		err = nest(fab, fab->epfd);
+		err = nest(fab, fab->watchfd);
 	if (!err)
 		err = nest(fab, fab->kickfd);
 	if (!err)
@@ -315,35 +312,7 @@ static int tcp_wait_fd(struct fab *fab)
 	return fab->nestfd;
 }
 
-static int tcp_kick_fd(struct fab *fab)
+int tcp_kick_fd(struct fab *fab)
 {
 	return fab->kickfd;
 }
-
-const struct fab_stream_ops tcp_ops = {
-	.name = "tcp",
-	.open = tcp_open,
-	.close = tcp_close,
-	.progress = tcp_progress,
-	.flush = tcp_flush,
-	.wait = tcp_wait,
-	.kick = tcp_kick,
-	.drain = tcp_drain,
-	.wait_fd = tcp_wait_fd,
-	.kick_fd = tcp_kick_fd,
-	.listen = tcp_listen,
-	.accept = tcp_accept,
-	.unaccept = tcp_unaccept,
-	.listener_addr = tcp_listener_addr,
-	.unlisten = tcp_unlisten,
-	.connect = tcp_connect,
-	.bind = tcp_bind,
-	.tx_want = tcp_tx_want,
-	.tx_now = tcp_tx_now,
-	.rx_want = tcp_rx_want,
-	.shutdown = tcp_shutdown,
-	.conn_close = tcp_conn_close,
-	.conn_addr = tcp_conn_addr,
-	.set_option = tcp_set_option,
-	.get_option = tcp_get_option,
-};

@@ -40,6 +40,7 @@ void tcp_conn_close(struct fab_conn *c, bool reset)
 	if (reset) {
 		COUNT(fab, sys_other, 1);
 		setsockopt(c->src.fd, SOL_SOCKET, SO_LINGER, &discard, sizeof(discard));
+		c->src.flags |= SRC_RESET;
 	}
 	conn_release(c);
 	fab_leave(fab);

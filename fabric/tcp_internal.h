@@ -3,18 +3,20 @@
  * tcp_internal.h - kernel TCP as a stream fabric: the inside.
  *
  *	tcp.c		the instance and its sleeper, what is common to its sources
+ *	tcp_epoll.c	how the kernel tells of readiness: epoll, and so the fabric "tcp"
+ *	uring.c		the same: polls in an io_uring, and so the fabric "uring"
  *	tcp_listen.c	listeners, and the connections that they accept
  *	tcp_conn.c	connecting, closing, addresses, options
  *	tcp_io.c	one turn: who has work, and a visit to each
  *	tcp_rx.c	reads into the places that the user names, hot connections
  *	tcp_tx.c	gathered writes of what the user gives
  *
- * Readiness. A descriptor is registered with epoll once, edge-triggered, and what is known of it
- * is kept here in SRC_ bits. A bit is set by an edge and cleared only by the kernel's own "again"
- * (or a read so short that the next would say so), so nothing is re-armed and no edge is lost. A
- * source that has work progress() could do is on the ready list; a connection that has
- * something to write and may write is on the dirty list. A sleeper looks at `pending`, which says
- * that one of them was left over by the last call.
+ * Readiness. A descriptor is registered with the watcher (epoll or the ring) once, edge-triggered,
+ * and what is known of it is kept here in SRC_ bits. A bit is set by an edge and cleared only by the
+ * kernel's own "again" (or a read so short that the next would say so), so nothing is re-armed and no
+ * edge is lost. A source that has work progress() could do is on the ready list; a connection that
+ * has something to write and may write is on the dirty list. A sleeper looks at `pending`, which says
+ * that one of them, or a request to the watcher, was left over by the last call.
  *
  * Threads. All of this belongs to the holder of the engine's turn, but for the members marked
  * [sleeper], which are atomic.
@@ -25,7 +27,7 @@
  *
  * fork(). Every descriptor is close-on-exec. A child that does not exec shares the epoll set with
  * its parent and must never call into the instance. It also keeps the parent's sockets open, so
- * close() alone would not take one out of the set; that is why release_fd() does so by name.
+ * close() alone would not take one out of the set; that is why the watcher is told first.
  */
 #ifndef ETA_TCP_INTERNAL_H
 #define ETA_TCP_INTERNAL_H
@@ -41,7 +43,7 @@
 #include "fabric/fabric.h"
 #include "fabric/timer.h"
 
-extern const struct fab_stream_ops tcp_ops;
+extern const struct fab_stream_ops tcp_ops, uring_ops;
 
 /* ------------------------------------------------------------------ lists */
 
@@ -97,7 +99,7 @@ enum src_kind { SRC_CONN, SRC_LISTENER };
 enum src_flag {
 	/* of both kinds */
 	SRC_READABLE = 1 << 0,   /* a read or an accept may find something */
-	SRC_REGISTERED = 1 << 1, /* in the epoll set */
+	SRC_REGISTERED = 1 << 1, /* with the watcher */
 	SRC_CLOSED = 1 << 2,     /* by its user: a zombie */
 	SRC_FAILED = 1 << 3,     /* reported dead: waits for its user's close */
 	/* of a connection */
@@ -110,18 +112,19 @@ enum src_flag {
 	SRC_TX_STALL = 1 << 10, /* the kernel is out of buffers; the timer tries again */
 	SRC_TX_DEAD = 1 << 11,  /* a write failed, what has arrived is still read; see ->err */
 	SRC_EOF = 1 << 12,      /* reported */
+	SRC_RESET = 1 << 13,    /* the close that follows is a reset */
 };
 #define SRC_DEAD (SRC_CLOSED | SRC_FAILED)
 
-/* What epoll's cookie points to. */
 struct source {
 	struct link ready; /* on fab->ready, ->later, ->stalled or ->zombies */
 	struct fab *fab;
+	struct watch *watch; /* the ring's record of it */
 	int fd;
 	uint32_t flags;
 	uint32_t tick; /* the turn that visited it last */
 	uint8_t kind;
-	uint8_t lag;  /* turns that a new connection may still spend outside epoll */
+	uint8_t lag;  /* turns that a new connection may still spend unregistered */
 	uint8_t heat; /* its place in fab->hot, + 1 */
 };
 
@@ -148,10 +151,28 @@ struct fab_listener {
 
 #define HOT_MAX 4
 
+/* How the kernel tells what sources are ready. */
+struct watcher {
+	/* Asking costs a system call also when there is nothing: guess first, see tcp_io.c. */
+	bool dear;
+	/* Edges of @src are reported by source_event() from now on. */
+	int (*add)(struct source *src);
+	/* No more. What @src has in the kernel may outlive its descriptor, which is closed next. */
+	void (*remove)(struct source *src);
+	/* Reports all that there is, up to a bound. */
+	void (*harvest)(struct fab *fab);
+	/* Hands on what add() and remove() asked for, where they could not: clears asks_left. */
+	void (*submit)(struct fab *fab);
+	void (*close)(struct fab *fab);
+};
+
 struct fab {
 	struct fab_env env;
-	int epfd, kickfd;
-	/* For wait_fd(), made when first asked for: the set of epfd, kickfd and pendfd, and the
+	const struct watcher *watcher;
+	struct ring *ring;
+	int watchfd; /* polls readable when harvest() would find something */
+	int kickfd;
+	/* For wait_fd(), made when first asked for: the set of watchfd, kickfd and pendfd, and the
 	 * descriptor that shows `pending` to it. */
 	int nestfd, pendfd;
 	bool pend_shown;
@@ -162,6 +183,7 @@ struct fab {
 	struct link stalled; /* listeners out of descriptors: the timer, or a close, tries again */
 	struct link zombies; /* closed, not yet freed */
 	bool tx_left;        /* the last flush left connections dirty */
+	bool asks_left;      /* the watcher has requests that the kernel has not */
 	unsigned depth;      /* calls into the fabric on the stack */
 	unsigned sources;    /* open connections and listeners */
 
@@ -208,6 +230,9 @@ static inline int outcome(int ret)
 
 /* ------------------------------------------------------------------ tcp.c */
 
+int fab_new(const struct fab_env *env, const struct watcher *watcher, struct fab **out);
+void fab_free(struct fab *fab);
+
 /* Every call that may lead to an upcall or a close runs between these two. */
 void fab_enter(struct fab *fab);
 void fab_leave(struct fab *fab);
@@ -220,6 +245,17 @@ int socket_new(struct fab *fab, int family);
 int socket_set_flag(struct fab *fab, int fd, int level, int name);
 int socket_name(struct source *src, union fab_addr *addr);
 
+void tcp_close(struct fab *fab);
+int tcp_wait(struct fab *fab, int64_t timeout_ns);
+void tcp_kick(struct fab *fab);
+void tcp_drain(struct fab *fab);
+int tcp_wait_fd(struct fab *fab);
+int tcp_kick_fd(struct fab *fab);
+
+/* ------------------------------------------------------------------ tcp_epoll.c */
+
+bool epoll_due(struct fab *fab);
+
 /* ------------------------------------------------------------------ tcp_listen.c */
 
 int tcp_listen(struct fab *fab, const struct fab_listen_attr *attr,
@@ -229,6 +265,7 @@ unsigned tcp_unaccept(struct fab_listener *l, unsigned n);
 int tcp_listener_addr(struct fab_listener *l, union fab_addr *addr);
 void tcp_unlisten(struct fab_listener *l);
 void accept_run(struct fab_listener *l);
+void listener_fail(struct fab_listener *l, int err);
 
 /* ------------------------------------------------------------------ tcp_conn.c */
 
@@ -246,6 +283,9 @@ void tcp_conn_close(struct fab_conn *c, bool reset);
 /* ------------------------------------------------------------------ tcp_io.c */
 
 void source_ready(struct source *src);
+void source_event(struct source *src, uint32_t events);
+/* It cannot be watched any more. */
+void source_fail(struct source *src, int err);
 void conn_check_ready(struct fab_conn *c);
 void conn_dirty(struct fab_conn *c);
 void conn_fail(struct fab_conn *c, int err);

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * tcp_io.c - kernel TCP, one turn: which connections and listeners have work, from epoll or without
- * asking it, and a visit to each.
+ * tcp_io.c - kernel TCP, one turn: which connections and listeners have work, from the watcher or
+ * without asking it, and a visit to each.
  *
- * Hot connections. A poll that finds nothing should cost one system call, and one that finds
- * something should not cost two. So the few connections that last had data are read directly, and
- * epoll is asked only when it may know more: every EPOLL_EVERY turns, after EPOLL_TICKS without
- * asking, when a sleeper saw it readable, when much was moved already, or when there is nothing hot
- * to try. With more active connections than HOT_MAX the guess does not pay, and is given up for
- * HOT_OFF_TURNS.
+ * Hot connections, with epoll. A poll that finds nothing should cost one system call, and one that
+ * finds something should not cost two. So the few connections that last had data are read directly,
+ * and epoll is asked only when it may know more, see epoll_due(). With more active connections than
+ * HOT_MAX the guess does not pay, and is given up for HOT_OFF_TURNS. A ring is looked at without a
+ * system call, so there is nothing to guess.
  */
 #include "fabric/tcp_internal.h"
 
@@ -16,29 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define EVENTS_MAX 64 /* of one epoll_wait */
-
-#define EPOLL_EVERY 8
-#define EPOLL_BYTES (64 * 1024) /* after so much copying an epoll_wait costs nothing */
 #define HOT_MISSES_MAX 16       /* turns of trying several in vain */
-
-/*
- * A clock for "tens of microseconds": an application that polls rarely must not find its other
- * connections eight polls late. The processor's counter is half the price of the system's clock.
- */
-#if defined(__x86_64__)
-#define EPOLL_TICKS 100000
-static uint64_t coarse_clock(void)
-{
-	return __builtin_ia32_rdtsc();
-}
-#else
-#define EPOLL_TICKS 40000
-static uint64_t coarse_clock(void)
-{
-	return timer_now_ns();
-}
-#endif
 
 /* ------------------------------------------------------------------ ready, dirty, failed */
 
@@ -125,7 +102,7 @@ static void conn_event(struct fab_conn *c, uint32_t events)
 	conn_check_ready(c);
 }
 
-static void source_event(struct source *src, uint32_t events)
+void source_event(struct source *src, uint32_t events)
 {
 	if (src_dead(src))
 		return;
@@ -138,21 +115,14 @@ static void source_event(struct source *src, uint32_t events)
 		source_ready(src);
 }
 
-static void harvest(struct fab *fab)
+void source_fail(struct source *src, int err)
 {
-	struct epoll_event events[EVENTS_MAX];
-	int n;
-
-	/* Before the call: what a sleeper sees after it must make the next turn ask again. */
-	atomic_store(&fab->harvest, false);
-	fab->epoll_at = coarse_clock();
-	COUNT(fab, sys_epoll_wait, 1);
-	n = epoll_wait(fab->epfd, events, EVENTS_MAX, 0);
-	for (int i = 0; i < n; i++)
-		source_event(events[i].data.ptr, events[i].events);
-	if (n == EVENTS_MAX)
-		atomic_store(&fab->harvest, true);
-	cool_stale(fab);
+	if (src_dead(src))
+		return;
+	if (src->kind == SRC_CONN)
+		conn_fail(src_conn(src), err);
+	else
+		listener_fail(src_listener(src), err);
 }
 
 static void visit_conn(struct fab_conn *c)
@@ -218,6 +188,8 @@ static bool run_hot(struct fab *fab)
 {
 	int done = fab->done, tried = 0;
 
+	if (!fab->watcher->dear)
+		return false;
 	if (fab->hot_off) {
 		fab->hot_off--;
 		return false;
@@ -231,13 +203,6 @@ static bool run_hot(struct fab *fab)
 	return tried;
 }
 
-static bool epoll_due(struct fab *fab)
-{
-	return fab->tick % EPOLL_EVERY == 0 || fab->bytes >= EPOLL_BYTES ||
-	       atomic_load(&fab->harvest) || fab->nestfd >= 0 ||
-	       coarse_clock() - fab->epoll_at > EPOLL_TICKS;
-}
-
 int tcp_progress(struct fab *fab, int budget)
 {
 	int done;
@@ -249,7 +214,7 @@ int tcp_progress(struct fab *fab, int budget)
 	fab->budget = budget;
 	run_ready(fab);
 	if (!run_hot(fab) || epoll_due(fab)) {
-		harvest(fab);
+		fab->watcher->harvest(fab);
 		run_ready(fab);
 	}
 	link_splice(&fab->ready, &fab->later);

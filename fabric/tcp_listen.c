@@ -35,7 +35,7 @@ static void accept_stall(struct fab_listener *l, int err)
 		link_append(&fab->later, &l->src.ready);
 }
 
-static void listener_fail(struct fab_listener *l, int err)
+void listener_fail(struct fab_listener *l, int err)
 {
 	l->src.flags |= SRC_FAILED;
 	l->src.fab->done++;
@@ -44,7 +44,7 @@ static void listener_fail(struct fab_listener *l, int err)
 
 static void accepted(struct fab_listener *l, struct fab_conn *c, const union fab_addr *peer)
 {
-	/* In no epoll set yet: the first read is tried at once, and many need no second. */
+	/* Not registered yet: the first read is tried at once, and many need no second. */
 	c->src.flags = SRC_READABLE | SRC_WRITABLE;
 	l->posted--;
 	COUNT(l->src.fab, accepts, 1);

@@ -54,7 +54,7 @@ static void conn_heat(struct fab_conn *c)
 
 	fab->hot_misses = 0;
 	if (!c->src.heat) {
-		if (fab->hot_off || !(c->src.flags & SRC_REGISTERED))
+		if (fab->hot_off || !fab->watcher->dear || !(c->src.flags & SRC_REGISTERED))
 			return;
 		i = hot_place(fab);
 		if (fab->hot[i]) {
@@ -199,7 +199,7 @@ static void rx_moved(struct fab_conn *c, size_t n)
  * @n bytes came where more would have fitted. Normally that empties the socket, and asking again to
  * hear so would double the reads of a request. But the bit stays
  * - when a FIN or an error is queued behind the data: nothing will announce it again;
- * - for a connection outside epoll, which no edge will wake. It gets a few turns before it is asked
+ * - for a connection that is not registered, which no edge will wake. It gets a few turns before it is asked
  *   again (and then registered): most short connections are closed by then;
  * - after a larger read: it may have been cut by memory that cannot be written, and the rest, with
  *   nothing to announce it, would stay in the kernel. (Below a page that is left undetected until

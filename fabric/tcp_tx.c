@@ -280,5 +280,7 @@ void tcp_flush(struct fab *fab)
 	link_splice(&todo, &fab->dirty);
 	link_splice(&fab->dirty, &todo);
 	fab->tx_left = linked(&fab->dirty);
+	if (fab->asks_left)
+		fab->watcher->submit(fab);
 	fab_leave(fab);
 }

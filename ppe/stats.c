@@ -63,6 +63,7 @@ static const struct {
 	F(sys_epoll_ctl),
 	F(sys_accept),
 	F(sys_poll),
+	F(sys_uring),
 	F(sys_kick),
 	F(sys_other),
 	F(tx_bytes),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * test_tcp.c - the kernel TCP fabric on real loopback sockets.
+ * test_tcp.c - the kernel TCP fabrics on real loopback sockets: "tcp", and with an argument that
+ * names an owner, "uring".
  *
  * Both ends of most connections live in one instance, driven by run_until(): turns, and between
  * them either a sleep without a time-out (so that a lost readiness hangs, and the alarm tells) or
@@ -15,6 +16,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
@@ -31,6 +33,7 @@
 #define PAGE 4096
 
 static const struct fab_stream_ops *ops = &tcp_ops;
+static enum fab_owner owner = FAB_OWNER_ROAMS;
 static struct fab_counters counters;
 static struct timers timers;
 static struct fab *fab;
@@ -45,7 +48,9 @@ static void no_log(void *arg, int level, const char *text)
 
 static int setup(void **state)
 {
-	struct fab_env env = { .counters = &counters, .timers = &timers, .log = no_log };
+	struct fab_env env = {
+		.owner = owner, .counters = &counters, .timers = &timers, .log = no_log
+	};
 
 	(void)state;
 	alarm(WATCHDOG);
@@ -882,7 +887,7 @@ static void test_accept_and_read(void **state)
 	fd = raw_connect(&d.addr);
 	assert_int_equal(write(fd, "request", 7), 7);
 	turns(20);
-	ctl = counters.sys_epoll_ctl;
+	ctl = counters.sys_epoll_ctl + counters.sys_uring;
 	door_post(&d, &b);
 	turn();
 	assert_int_equal(b.rx_off, 7);
@@ -890,7 +895,7 @@ static void test_accept_and_read(void **state)
 	b.tx_len = 6;
 	ops->tx_now(b.conn);
 	end_close(&b, false);
-	assert_int_equal(counters.sys_epoll_ctl, ctl);
+	assert_int_equal(counters.sys_epoll_ctl + counters.sys_uring, ctl);
 	close(fd);
 	ops->unlisten(d.l);
 }
@@ -1295,6 +1300,8 @@ static void test_idle_poll_is_one_read(void **state)
 	uint64_t reads;
 
 	(void)state;
+	if (ops != &tcp_ops)
+		skip();
 	pair_open(&a, &b, AF_INET);
 	turns(20);
 	ops->tx_now(a.conn);
@@ -1311,6 +1318,28 @@ static void test_idle_poll_is_one_read(void **state)
 	end_close(&b, false);
 }
 
+/* What a ring has is seen in memory. */
+static void test_idle_poll_is_free(void **state)
+{
+	struct end a = { .tx = source, .tx_len = 100 }, b = { .rx = sink_b, .rx_len = BULK };
+	uint64_t calls;
+
+	(void)state;
+	if (ops == &tcp_ops)
+		skip();
+	pair_open(&a, &b, AF_INET);
+	turns(20);
+	ops->tx_now(a.conn);
+	spin = true;
+	run_until(b.rx_off == 100);
+	turns(20);
+	calls = counters.sys_read + counters.sys_uring + counters.sys_other;
+	turns(800);
+	assert_int_equal(counters.sys_read + counters.sys_uring + counters.sys_other, calls);
+	end_close(&a, false);
+	end_close(&b, false);
+}
+
 /* Several that were hot and fell silent: epoll instead, one call a turn. */
 static void test_idle_poll_of_several(void **state)
 {
@@ -1319,6 +1348,8 @@ static void test_idle_poll_of_several(void **state)
 	uint64_t reads, waits;
 
 	(void)state;
+	if (ops != &tcp_ops)
+		skip();
 	for (int i = 0; i < N; i++) {
 		pair_open(&a[i], &b[i], AF_INET);
 		b[i].rx = sink_b;
@@ -1455,6 +1486,148 @@ static void test_close_in_every_upcall(void **state)
 	munmap(bad, 2 * PAGE);
 }
 
+/* ------------------------------------------------------------------ rings and threads */
+
+static void count_log(void *arg, int level, const char *text)
+{
+	(void)level;
+	assert_non_null(strstr(text, "a ring cannot change owners"));
+	++*(int *)arg;
+}
+
+static void test_ring_owners(void **state)
+{
+	int logged = 0;
+	struct fab_env env = { .owner = FAB_OWNER_ROAMS,
+			       .counters = &counters,
+			       .timers = &timers,
+			       .arg = &logged,
+			       .log = count_log };
+	struct fab *none;
+
+	(void)state;
+	assert_int_equal(uring_ops.open(&env, &none), -EOPNOTSUPP);
+	assert_int_equal(logged, 1);
+}
+
+/* Does the turns that register @arg's connection, if they are any thread's, and ends. */
+static void *reader_that_ends(void *arg)
+{
+	struct end *b = arg;
+
+	ops->rx_want(b->conn);
+	if (owner == FAB_OWNER_CALLS || owner == FAB_OWNER_ROAMS)
+		turns(20);
+	return NULL;
+}
+
+/* The thread that had the kernel watch a connection is gone when data come. */
+static void test_threads_end(void **state)
+{
+	struct end a = { .tx = source }, b = { .rx = sink_b, .rx_len = BULK };
+	pthread_t thread;
+	struct door d;
+
+	(void)state;
+	if (owner == FAB_OWNER_SINGLE)
+		skip();
+	door_open(&d, AF_INET);
+	for (int i = 0; i < 50; i++) {
+		memset(&a, 0, sizeof(a));
+		memset(&b, 0, sizeof(b));
+		a.tx = source;
+		a.tx_len = 100;
+		b.rx = sink_b;
+		b.rx_len = BULK;
+		door_post(&d, &b);
+		end_connect(&a, &d.addr, 0);
+		run_until(a.connected && b.connected);
+		assert_int_equal(pthread_create(&thread, NULL, reader_that_ends, &b), 0);
+		pthread_join(thread, NULL);
+		ops->tx_now(a.conn);
+		run_until(b.rx_off == 100);
+		end_close(&a, false);
+		end_close(&b, i % 2);
+	}
+	ops->unlisten(d.l);
+}
+
+static struct {
+	struct door door;
+	struct end a, b;
+} theirs;
+
+/* Everything but progress, flush and wait. */
+static void *caller(void *arg)
+{
+	(void)arg;
+	pthread_mutex_lock(&turn_lock);
+	door_open(&theirs.door, AF_INET);
+	door_post(&theirs.door, &theirs.b);
+	end_connect(&theirs.a, &theirs.door.addr, 0);
+	ops->tx_want(theirs.a.conn);
+	pthread_mutex_unlock(&turn_lock);
+	usleep(1000);
+	pthread_mutex_lock(&turn_lock);
+	theirs.a.tx_len += 100;
+	if (theirs.a.connected)
+		ops->tx_now(theirs.a.conn);
+	else
+		ops->tx_want(theirs.a.conn);
+	pthread_mutex_unlock(&turn_lock);
+	return NULL;
+}
+
+static void *closer(void *arg)
+{
+	(void)arg;
+	pthread_mutex_lock(&turn_lock);
+	end_close(&theirs.a, false);
+	ops->unlisten(theirs.door.l);
+	pthread_mutex_unlock(&turn_lock);
+	return NULL;
+}
+
+#define run_locked_until(cond)                                                                     \
+	do {                                                                                       \
+		for (;;) {                                                                         \
+			bool done;                                                                 \
+                                                                                                   \
+			pthread_mutex_lock(&turn_lock);                                            \
+			turn();                                                                    \
+			done = (cond);                                                             \
+			pthread_mutex_unlock(&turn_lock);                                          \
+			if (done)                                                                  \
+				break;                                                             \
+			ops->wait(fab, -1);                                                        \
+			ops->drain(fab);                                                           \
+		}                                                                                  \
+	} while (0)
+
+/* One thread has the turns; the others' calls end its sleep where they must. */
+static void test_calls_of_others(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	if (owner == FAB_OWNER_SINGLE)
+		skip();
+	for (int i = 0; i < 100; i++) {
+		memset(&theirs, 0, sizeof(theirs));
+		theirs.a.tx = source;
+		theirs.a.tx_len = 100;
+		theirs.b.rx = sink_b;
+		theirs.b.rx_len = BULK;
+		assert_int_equal(pthread_create(&thread, NULL, caller, NULL), 0);
+		run_locked_until(theirs.b.rx_off == 200);
+		pthread_join(thread, NULL);
+		assert_int_equal(pthread_create(&thread, NULL, closer, NULL), 0);
+		run_locked_until(theirs.b.eof);
+		pthread_join(thread, NULL);
+		end_close(&theirs.b, false);
+	}
+}
+
 /* ------------------------------------------------------------------ the registry */
 
 static void test_unknown_fabric(void **state)
@@ -1469,7 +1642,24 @@ static void test_unknown_fabric(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
-int main(void)
+/* "single", "calls" or "thread": an io_uring, and whose. False: there is none here. */
+static bool choose_ring(const char *name)
+{
+	const struct fab_env env = { .owner = FAB_OWNER_SINGLE,
+				     .counters = &counters,
+				     .timers = &timers };
+
+	ops = &uring_ops;
+	owner = !strcmp(name, "calls")	  ? FAB_OWNER_CALLS
+		: !strcmp(name, "thread") ? FAB_OWNER_THREAD
+					  : FAB_OWNER_SINGLE;
+	if (ops->open(&env, &fab))
+		return false;
+	ops->close(fab);
+	return true;
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_exchange_v4),
@@ -1503,11 +1693,19 @@ int main(void)
 		TEST(test_rx_want_wakes_sleeper),
 		TEST(test_wait_fd),
 		TEST(test_idle_poll_is_one_read),
+		TEST(test_idle_poll_is_free),
 		TEST(test_idle_poll_of_several),
 		TEST(test_one_write_per_flush),
 		TEST(test_close_in_every_upcall),
+		TEST(test_ring_owners),
+		TEST(test_threads_end),
+		TEST(test_calls_of_others),
 		TEST(test_unknown_fabric),
 	};
 
+	if (argc > 1 && !choose_ring(argv[1])) {
+		puts("skipped: io_uring cannot be had here");
+		return 77;
+	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

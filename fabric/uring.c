@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * uring.c - kernel TCP, readiness by polls in an io_uring: the fabric "uring".
+ *
+ * What it does otherwise than epoll: a turn that finds nothing makes no system call, because what the
+ * kernel has is seen in memory; whatever is to be watched anew or no more goes in with the next
+ * io_uring_enter, which also brings what has become ready; the rest is the code of "tcp".
+ *
+ * Data are moved by recv(2) and sendmsg(2) all the same. A receive in the ring would name its user's
+ * memory beyond the call that named it, or take a buffer of ours; from there the bytes must be copied
+ * by a call that survives memory which is gone (process_vm_writev), and that alone costs as much as a
+ * recv(2). A send in the ring saves only the entry into the kernel, and costs a request and a
+ * completion: nothing is gained. Connections are taken by accept4(2), as many as were posted: what
+ * nobody posted for stays in the backlog.
+ *
+ * Threads. A ring belongs to the thread that submits (with any owner but FAB_OWNER_CALLS the kernel
+ * insists on it). So the ring is touched only by progress() and flush(): the other calls note down
+ * what they want on a list, and `asks_left` ends a wait. The ring becomes its owner's when he first
+ * has something to submit, for with FAB_OWNER_THREAD the thread is not there before.
+ * With FAB_OWNER_CALLS a thread may end that others do not know of; the kernel then cancels its polls,
+ * and they are begun again.
+ *
+ * A poll holds its socket open beyond close(2), until its cancellation has got through: the peer, and
+ * who wants to listen there, are told before.
+ */
+#include "fabric/tcp_internal.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define RING_REQUESTS 256 /* handed in together; more go in pieces */
+#define RING_COMPLETIONS 4096
+#define HARVEST_BATCH 64
+#define HARVEST_BATCHES 8
+
+/* The kernel's cookie. It outlives its source until the kernel's last word on it. */
+struct watch {
+	struct link link;   /* on ring->ask, ->drop or ->polling */
+	struct source *src; /* NULL: closed */
+	bool polling;       /* the kernel has it */
+};
+
+struct ring {
+	struct io_uring uring;
+	bool disabled;       /* nobody's yet */
+	struct link ask;     /* to be begun */
+	struct link drop;    /* to be cancelled */
+	struct link polling; /* the kernel has them */
+};
+
+/* ------------------------------------------------------------------ asking */
+
+static int uring_add(struct source *src)
+{
+	struct ring *ring = src->fab->ring;
+	struct watch *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w->src = src;
+	src->watch = w;
+	link_append(&ring->ask, &w->link);
+	src->fab->asks_left = true;
+	return 0;
+}
+
+/* What close(2) would have done, were it the last to hold the socket. */
+static void hush(struct source *src)
+{
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+	COUNT(src->fab, sys_other, 1);
+	if (src->flags & SRC_RESET)
+		connect(src->fd, &none, sizeof(none));
+	else
+		shutdown(src->fd, SHUT_RDWR);
+}
+
+static void uring_remove(struct source *src)
+{
+	struct ring *ring = src->fab->ring;
+	struct watch *w = src->watch;
+
+	src->watch = NULL;
+	w->src = NULL;
+	link_del(&w->link);
+	if (!w->polling) {
+		free(w);
+		return;
+	}
+	hush(src);
+	link_append(&ring->drop, &w->link);
+	src->fab->asks_left = true;
+}
+
+/* ------------------------------------------------------------------ handing in */
+
+/* Not by its own function, which liburing 2.3 has and does not export. */
+static int ring_enable(struct ring *ring)
+{
+	return io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
+				 0);
+}
+
+/* False: it is another thread's, or the kernel is out of memory. */
+static bool ring_enter(struct fab *fab)
+{
+	struct ring *ring = fab->ring;
+	int ret;
+
+	if (ring->disabled) {
+		if (ring_enable(ring))
+			return false;
+		ring->disabled = false;
+	}
+	COUNT(fab, sys_uring, 1);
+	ret = io_uring_submit_and_get_events(&ring->uring);
+	return ret >= 0;
+}
+
+static struct io_uring_sqe *request_get(struct fab *fab)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&fab->ring->uring);
+
+	if (!sqe && ring_enter(fab))
+		sqe = io_uring_get_sqe(&fab->ring->uring);
+	return sqe;
+}
+
+static void request_poll(struct io_uring_sqe *sqe, struct watch *w)
+{
+	unsigned events = POLLIN;
+
+	if (w->src->kind == SRC_CONN)
+		events |= POLLOUT | POLLRDHUP;
+	io_uring_prep_poll_multishot(sqe, w->src->fd, events);
+	io_uring_sqe_set_data(sqe, w);
+	w->polling = true;
+}
+
+/* Its own completion says nothing; that of the poll does. */
+static void request_cancel(struct io_uring_sqe *sqe, struct watch *w)
+{
+	io_uring_prep_poll_remove(sqe, (uintptr_t)w);
+	io_uring_sqe_set_data(sqe, NULL);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+/* Makes requests of a whole list. False: no place for all of them now. */
+static bool requests_make(struct fab *fab, struct link *list,
+			  void (*make)(struct io_uring_sqe *sqe, struct watch *w))
+{
+	while (linked(list)) {
+		struct watch *w = container(list->next, struct watch, link);
+		struct io_uring_sqe *sqe = request_get(fab);
+
+		if (!sqe)
+			return false;
+		make(sqe, w);
+		link_del(&w->link);
+		link_append(&fab->ring->polling, &w->link);
+	}
+	return true;
+}
+
+static void uring_submit(struct fab *fab)
+{
+	struct ring *ring = fab->ring;
+	bool all = requests_make(fab, &ring->drop, request_cancel) &&
+		   requests_make(fab, &ring->ask, request_poll);
+
+	ring_enter(fab);
+	fab->asks_left = !all || io_uring_sq_ready(&ring->uring);
+}
+
+/* ------------------------------------------------------------------ what has become ready */
+
+static void watch_again(struct fab *fab, struct watch *w)
+{
+	link_del(&w->link);
+	link_append(&fab->ring->ask, &w->link);
+	fab->asks_left = true;
+}
+
+static void watch_free(struct watch *w)
+{
+	link_del(&w->link);
+	free(w);
+}
+
+/* A poll goes on by itself unless the kernel says that this was the last of it. */
+static void watch_event(struct fab *fab, struct watch *w, int res, bool last)
+{
+	struct source *src = w->src;
+
+	if (last) {
+		w->polling = false;
+		if (!src)
+			watch_free(w);
+		else if (res >= 0 || res == -ECANCELED)
+			watch_again(fab, w);
+	}
+	if (!src)
+		return;
+	if (res >= 0)
+		source_event(src, (uint32_t)res);
+	else if (res != -ECANCELED)
+		source_fail(src, res);
+}
+
+static bool ring_wants_us(struct fab *fab)
+{
+	unsigned flags = __atomic_load_n(fab->ring->uring.sq.kflags, __ATOMIC_RELAXED);
+
+	return fab->asks_left || (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+}
+
+static unsigned harvest_batch(struct fab *fab)
+{
+	struct io_uring *uring = &fab->ring->uring;
+	struct io_uring_cqe *cqes[HARVEST_BATCH];
+	unsigned n = io_uring_peek_batch_cqe(uring, cqes, HARVEST_BATCH);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct watch *w = io_uring_cqe_get_data(cqes[i]);
+
+		if (w)
+			watch_event(fab, w, cqes[i]->res, !(cqes[i]->flags & IORING_CQE_F_MORE));
+	}
+	io_uring_cq_advance(uring, n);
+	return n;
+}
+
+/* What is left over keeps the ring readable. */
+static void uring_harvest(struct fab *fab)
+{
+	int batches = HARVEST_BATCHES;
+
+	if (ring_wants_us(fab))
+		uring_submit(fab);
+	while (batches-- && harvest_batch(fab) == HARVEST_BATCH)
+		;
+}
+
+/* ------------------------------------------------------------------ the instance */
+
+static void list_free(struct link *list)
+{
+	while (linked(list))
+		watch_free(container(list->next, struct watch, link));
+}
+
+/* The kernel uses no memory of ours for a poll: nothing is to be waited for. */
+static void uring_close(struct fab *fab)
+{
+	struct ring *ring = fab->ring;
+
+	/* a forked child may hold the ring, and so the sockets, for longer than we do */
+	if (fab->asks_left && !ring->disabled)
+		uring_submit(fab);
+	io_uring_queue_exit(&ring->uring);
+	list_free(&ring->ask);
+	list_free(&ring->drop);
+	list_free(&ring->polling);
+	free(ring);
+}
+
+static const struct watcher uring_watcher = {
+	.dear = false,
+	.add = uring_add,
+	.remove = uring_remove,
+	.harvest = uring_harvest,
+	.submit = uring_submit,
+	.close = uring_close,
+};
+
+/* Work of the kernel's waits until its thread comes by, and is announced in memory. */
+static unsigned ring_flags(enum fab_owner owner)
+{
+	unsigned flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG;
+
+	if (owner == FAB_OWNER_CALLS)
+		return flags | IORING_SETUP_COOP_TASKRUN;
+	return flags | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+	       IORING_SETUP_R_DISABLED;
+}
+
+/* @err as a reason, when it is that there is no io_uring here; else NULL. */
+static const char *no_ring(int err)
+{
+	switch (err) {
+	case -ENOSYS:
+		return "the kernel has none";
+	case -EPERM:
+	case -EACCES:
+		return "it is forbidden here (kernel.io_uring_disabled, or a seccomp filter)";
+	case -EINVAL:
+		return "the kernel is too old (6.1 is needed)";
+	default:
+		return NULL;
+	}
+}
+
+static int ring_setup(struct ring *ring, const struct fab_env *env)
+{
+	struct io_uring_params params = {
+		.flags = ring_flags(env->owner),
+		.cq_entries = RING_COMPLETIONS,
+	};
+	int err = io_uring_queue_init_params(RING_REQUESTS, &ring->uring, &params);
+	const char *why = no_ring(err);
+
+	if (err)
+		fab_logf(env, FAB_LOG_WARN, "no io_uring: %s", why ? why : strerror(-err));
+	if (err)
+		return why ? -EOPNOTSUPP : err;
+	io_uring_ring_dontfork(&ring->uring);
+	ring->disabled = params.flags & IORING_SETUP_R_DISABLED;
+	link_init(&ring->ask);
+	link_init(&ring->drop);
+	link_init(&ring->polling);
+	return 0;
+}
+
+static int ring_open(struct fab *fab)
+{
+	struct ring *ring = calloc(1, sizeof(*ring));
+	int err;
+
+	if (!ring)
+		return -ENOMEM;
+	err = ring_setup(ring, &fab->env);
+	if (err) {
+		free(ring);
+		return err;
+	}
+	fab->ring = ring;
+	fab->watchfd = ring->uring.ring_fd;
+	return 0;
+}
+
+static int uring_open(const struct fab_env *env, struct fab **out)
+{
+	struct fab *fab;
+	int err;
+
+	if (env->owner == FAB_OWNER_ROAMS) {
+		fab_logf(env, FAB_LOG_WARN,
+			 "no io_uring: a ring cannot change owners, and with placement \"adaptive\" "
+			 "any thread is one; choose \"inline\" or \"dedicated\"");
+		return -EOPNOTSUPP;
+	}
+	err = fab_new(env, &uring_watcher, &fab);
+	if (err)
+		return err;
+	err = ring_open(fab);
+	if (err) {
+		fab_free(fab);
+		return err;
+	}
+	*out = fab;
+	return 0;
+}
+
+const struct fab_stream_ops uring_ops = {
+	.name = "uring",
+	.open = uring_open,
+	.close = tcp_close,
+	.progress = tcp_progress,
+	.flush = tcp_flush,
+	.wait = tcp_wait,
+	.kick = tcp_kick,
+	.drain = tcp_drain,
+	.wait_fd = tcp_wait_fd,
+	.kick_fd = tcp_kick_fd,
+	.listen = tcp_listen,
+	.accept = tcp_accept,
+	.unaccept = tcp_unaccept,
+	.listener_addr = tcp_listener_addr,
+	.unlisten = tcp_unlisten,
+	.connect = tcp_connect,
+	.bind = tcp_bind,
+	.tx_want = tcp_tx_want,
+	.tx_now = tcp_tx_now,
+	.rx_want = tcp_rx_want,
+	.shutdown = tcp_shutdown,
+	.conn_close = tcp_conn_close,
+	.conn_addr = tcp_conn_addr,
+	.set_option = tcp_set_option,
+	.get_option = tcp_get_option,
+};
