@@ -218,14 +218,8 @@ void tcp_close(struct fab *fab)
 	fab_free(fab);
 }
 
-/* The sleeper's system calls are counted without the turn. */
-static void count_sleeper(uint64_t *counter)
-{
-	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
-}
-
 /* Sleeps on the watcher without asking it, so that every edge is still there for progress(). */
-static int sleep_on(struct fab *fab, int64_t timeout_ns)
+int sleep_on(struct fab *fab, int64_t timeout_ns)
 {
 	struct pollfd fds[] = {
 		{ .fd = fab->watchfd, .events = POLLIN },
@@ -253,7 +247,7 @@ int tcp_wait(struct fab *fab, int64_t timeout_ns)
 	/* Pairs with publish_pending(). */
 	atomic_exchange(&fab->sleeping, true);
 	if (!atomic_load(&fab->pending))
-		ret = sleep_on(fab, timeout_ns);
+		ret = fab->watcher->sleep(fab, timeout_ns);
 	atomic_store(&fab->sleeping, false);
 	return ret;
 }
@@ -288,17 +282,20 @@ static int nest(struct fab *fab, int fd)
 
 int tcp_wait_fd(struct fab *fab)
 {
-	int err;
+	int shown, err;
 
 	if (fab->nestfd >= 0)
 		return fab->nestfd;
+	shown = fab->watcher->show(fab);
+	if (shown < 0)
+		return shown;
 	fab->nestfd = epoll_create1(EPOLL_CLOEXEC);
 	err = outcome(fab->nestfd);
 	fab->pendfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!err)
 		err = outcome(fab->pendfd);
 	if (!err)
-		err = nest(fab, fab->watchfd);
+		err = nest(fab, shown);
 	if (!err)
 		err = nest(fab, fab->kickfd);
 	if (!err)

@@ -78,6 +78,11 @@ static void epoll_nothing_left(struct fab *fab)
 	fab->asks_left = false;
 }
 
+static int epoll_show(struct fab *fab)
+{
+	return fab->watchfd;
+}
+
 static void epoll_close(struct fab *fab)
 {
 	close(fab->watchfd);
@@ -90,6 +95,8 @@ static const struct watcher epoll_watcher = {
 	.remove = epoll_remove,
 	.harvest = epoll_harvest,
 	.submit = epoll_nothing_left,
+	.sleep = sleep_on,
+	.show = epoll_show,
 	.close = epoll_close,
 };
 

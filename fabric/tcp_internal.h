@@ -163,6 +163,10 @@ struct watcher {
 	void (*harvest)(struct fab *fab);
 	/* Hands on what add() and remove() asked for, where they could not: clears asks_left. */
 	void (*submit)(struct fab *fab);
+	/* [sleeper] As fab_stream_ops.wait, with nothing pending. */
+	int (*sleep)(struct fab *fab, int64_t timeout_ns);
+	/* For wait_fd(), once: a descriptor that polls readable when harvest() would find something. */
+	int (*show)(struct fab *fab);
 	void (*close)(struct fab *fab);
 };
 
@@ -170,10 +174,10 @@ struct fab {
 	struct fab_env env;
 	const struct watcher *watcher;
 	struct ring *ring;
-	int watchfd; /* polls readable when harvest() would find something */
+	int watchfd; /* the set, or the ring */
 	int kickfd;
-	/* For wait_fd(), made when first asked for: the set of watchfd, kickfd and pendfd, and the
-	 * descriptor that shows `pending` to it. */
+	/* For wait_fd(), made when first asked for: the set of what the watcher shows, kickfd and
+	 * pendfd, and the descriptor that shows `pending` to it. */
 	int nestfd, pendfd;
 	bool pend_shown;
 
@@ -205,6 +209,12 @@ struct fab {
 	bool kicked;           /* [sleeper] drain() has something to forget; the sleeper's own */
 };
 
+/* The sleeper's system calls are counted without the turn. */
+static inline void count_sleeper(uint64_t *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
 #define COUNT(fab, what, n) fab_count(&(fab)->env.counters->what, (n))
 
 static inline bool src_dead(const struct source *src)
@@ -232,6 +242,7 @@ static inline int outcome(int ret)
 
 int fab_new(const struct fab_env *env, const struct watcher *watcher, struct fab **out);
 void fab_free(struct fab *fab);
+int sleep_on(struct fab *fab, int64_t timeout_ns);
 
 /* Every call that may lead to an upcall or a close runs between these two. */
 void fab_enter(struct fab *fab);

@@ -15,7 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define HOT_MISSES_MAX 16       /* turns of trying several in vain */
+#define HOT_MISSES_MAX 16 /* turns of trying several in vain */
 
 /* ------------------------------------------------------------------ ready, dirty, failed */
 

@@ -13,12 +13,16 @@
  * completion: nothing is gained. Connections are taken by accept4(2), as many as were posted: what
  * nobody posted for stays in the backlog.
  *
- * Threads. A ring belongs to the thread that submits (with any owner but FAB_OWNER_CALLS the kernel
- * insists on it). So the ring is touched only by progress() and flush(): the other calls note down
- * what they want on a list, and `asks_left` ends a wait. The ring becomes its owner's when he first
- * has something to submit, for with FAB_OWNER_THREAD the thread is not there before.
- * With FAB_OWNER_CALLS a thread may end that others do not know of; the kernel then cancels its polls,
- * and they are begun again.
+ * Threads. A ring belongs to the thread that submits. So it is touched only by progress() and flush():
+ * the other calls note down what they want on a list, and `asks_left` ends a wait. With any owner but
+ * FAB_OWNER_CALLS the kernel insists on one thread, and defers its own work until that thread comes
+ * by; it is bound to the ring when there is first something to submit, for with FAB_OWNER_THREAD it
+ * is not there before. With FAB_OWNER_CALLS a thread may end that others do not know of; the kernel
+ * then cancels its polls, and they are begun again.
+ *
+ * Sleeping. A ring with an owner sleeps in io_uring_enter, which on waking has the completions ready;
+ * the kick is a poll among others. It cannot sleep in poll(2), which is not woken by work that is
+ * deferred; so for wait_fd() an eventfd is registered, which is.
  *
  * A poll holds its socket open beyond close(2), until its cancellation has got through: the peer, and
  * who wants to listen there, are told before.
@@ -30,7 +34,9 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define RING_REQUESTS 256 /* handed in together; more go in pieces */
 #define RING_COMPLETIONS 4096
@@ -40,16 +46,19 @@
 /* The kernel's cookie. It outlives its source until the kernel's last word on it. */
 struct watch {
 	struct link link;   /* on ring->ask, ->drop or ->polling */
-	struct source *src; /* NULL: closed */
+	struct source *src; /* NULL: closed, or the kick */
 	bool polling;       /* the kernel has it */
 };
 
 struct ring {
 	struct io_uring uring;
-	bool disabled;       /* nobody's yet */
-	struct link ask;     /* to be begun */
-	struct link drop;    /* to be cancelled */
-	struct link polling; /* the kernel has them */
+	bool owned;            /* one thread submits and sleeps */
+	_Atomic bool disabled; /* [sleeper] ... and is not known yet */
+	int showfd;            /* for wait_fd(); -1: the ring itself, or not asked for */
+	struct watch kick;     /* of a ring that is owned */
+	struct link ask;       /* to be begun */
+	struct link drop;      /* to be cancelled */
+	struct link polling;   /* the kernel has them */
 };
 
 /* ------------------------------------------------------------------ asking */
@@ -131,20 +140,22 @@ static struct io_uring_sqe *request_get(struct fab *fab)
 	return sqe;
 }
 
-static void request_poll(struct io_uring_sqe *sqe, struct watch *w)
+static void request_poll(struct fab *fab, struct io_uring_sqe *sqe, struct watch *w)
 {
+	int fd = w->src ? w->src->fd : fab->kickfd;
 	unsigned events = POLLIN;
 
-	if (w->src->kind == SRC_CONN)
+	if (w->src && w->src->kind == SRC_CONN)
 		events |= POLLOUT | POLLRDHUP;
-	io_uring_prep_poll_multishot(sqe, w->src->fd, events);
+	io_uring_prep_poll_multishot(sqe, fd, events);
 	io_uring_sqe_set_data(sqe, w);
 	w->polling = true;
 }
 
 /* Its own completion says nothing; that of the poll does. */
-static void request_cancel(struct io_uring_sqe *sqe, struct watch *w)
+static void request_cancel(struct fab *fab, struct io_uring_sqe *sqe, struct watch *w)
 {
+	(void)fab;
 	io_uring_prep_poll_remove(sqe, (uintptr_t)w);
 	io_uring_sqe_set_data(sqe, NULL);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -152,7 +163,7 @@ static void request_cancel(struct io_uring_sqe *sqe, struct watch *w)
 
 /* Makes requests of a whole list. False: no place for all of them now. */
 static bool requests_make(struct fab *fab, struct link *list,
-			  void (*make)(struct io_uring_sqe *sqe, struct watch *w))
+			  void (*make)(struct fab *, struct io_uring_sqe *, struct watch *))
 {
 	while (linked(list)) {
 		struct watch *w = container(list->next, struct watch, link);
@@ -160,7 +171,7 @@ static bool requests_make(struct fab *fab, struct link *list,
 
 		if (!sqe)
 			return false;
-		make(sqe, w);
+		make(fab, sqe, w);
 		link_del(&w->link);
 		link_append(&fab->ring->polling, &w->link);
 	}
@@ -196,10 +207,13 @@ static void watch_free(struct watch *w)
 static void watch_event(struct fab *fab, struct watch *w, int res, bool last)
 {
 	struct source *src = w->src;
+	bool kick = w == &fab->ring->kick;
 
+	if (kick)
+		fab->kicked = true;
 	if (last) {
 		w->polling = false;
-		if (!src)
+		if (!src && !kick)
 			watch_free(w);
 		else if (res >= 0 || res == -ECANCELED)
 			watch_again(fab, w);
@@ -212,11 +226,27 @@ static void watch_event(struct fab *fab, struct watch *w, int res, bool last)
 		source_fail(src, res);
 }
 
-static bool ring_wants_us(struct fab *fab)
+static bool ring_wants_us(const struct ring *ring)
 {
-	unsigned flags = __atomic_load_n(fab->ring->uring.sq.kflags, __ATOMIC_RELAXED);
+	unsigned flags = __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_ACQUIRE);
 
-	return fab->asks_left || (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+	return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+/*
+ * Before the completions are looked at: what comes later shows again. Work that came in between has
+ * been announced in memory first.
+ */
+static void show_nothing(struct fab *fab)
+{
+	eventfd_t count;
+
+	if (fab->ring->showfd < 0)
+		return;
+	COUNT(fab, sys_other, 1);
+	eventfd_read(fab->ring->showfd, &count);
+	if (ring_wants_us(fab->ring))
+		fab->asks_left = true;
 }
 
 static unsigned harvest_batch(struct fab *fab)
@@ -240,10 +270,79 @@ static void uring_harvest(struct fab *fab)
 {
 	int batches = HARVEST_BATCHES;
 
-	if (ring_wants_us(fab))
+	if (fab->asks_left || ring_wants_us(fab->ring))
 		uring_submit(fab);
+	show_nothing(fab);
 	while (batches-- && harvest_batch(fab) == HARVEST_BATCH)
 		;
+}
+
+/* ------------------------------------------------------------------ sleeping */
+
+/* Takes the kicks out of what the ring has, so that drain() knows of them. */
+static void take_kicks(struct fab *fab)
+{
+	struct io_uring_cqe *cqes[HARVEST_BATCH];
+	unsigned n = io_uring_peek_batch_cqe(&fab->ring->uring, cqes, HARVEST_BATCH);
+
+	for (unsigned i = 0; i < n; i++) {
+		/* the last of its poll is for harvest(), which begins it again */
+		if (io_uring_cqe_get_data(cqes[i]) != &fab->ring->kick ||
+		    !(cqes[i]->flags & IORING_CQE_F_MORE))
+			continue;
+		cqes[i]->user_data = 0;
+		fab->kicked = true;
+	}
+}
+
+/* Only the owner sleeps here, so nobody else looks at the completions meanwhile. */
+static int sleep_in_ring(struct fab *fab, int64_t timeout_ns)
+{
+	struct __kernel_timespec limit = {
+		.tv_sec = timeout_ns / 1000000000,
+		.tv_nsec = timeout_ns % 1000000000,
+	};
+	struct io_uring_getevents_arg arg = {
+		.ts = timeout_ns < 0 ? 0 : (uintptr_t)&limit,
+	};
+	int ret;
+
+	count_sleeper(&fab->env.counters->sys_uring);
+	ret = io_uring_enter2((unsigned)fab->watchfd, 0, 1,
+			      IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (sigset_t *)&arg,
+			      sizeof(arg));
+	if (ret == -EEXIST) /* it belongs to another: what we need to know of comes by the kick */
+		return sleep_on(fab, timeout_ns);
+	take_kicks(fab);
+	return ret == -EINTR ? ret : 0;
+}
+
+static int uring_sleep(struct fab *fab, int64_t timeout_ns)
+{
+	if (!fab->ring->owned || atomic_load(&fab->ring->disabled))
+		return sleep_on(fab, timeout_ns);
+	return fab->kicked ? 0 : sleep_in_ring(fab, timeout_ns);
+}
+
+static int uring_show(struct fab *fab)
+{
+	struct ring *ring = fab->ring;
+	int err;
+
+	if (!ring->owned)
+		return fab->watchfd;
+	if (ring->showfd >= 0)
+		return ring->showfd;
+	ring->showfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ring->showfd < 0)
+		return -errno;
+	err = io_uring_register_eventfd(&ring->uring, ring->showfd);
+	if (err) {
+		close(ring->showfd);
+		ring->showfd = -1;
+		return err;
+	}
+	return ring->showfd;
 }
 
 /* ------------------------------------------------------------------ the instance */
@@ -263,6 +362,9 @@ static void uring_close(struct fab *fab)
 	if (fab->asks_left && !ring->disabled)
 		uring_submit(fab);
 	io_uring_queue_exit(&ring->uring);
+	if (ring->showfd >= 0)
+		close(ring->showfd);
+	link_del(&ring->kick.link);
 	list_free(&ring->ask);
 	list_free(&ring->drop);
 	list_free(&ring->polling);
@@ -275,6 +377,8 @@ static const struct watcher uring_watcher = {
 	.remove = uring_remove,
 	.harvest = uring_harvest,
 	.submit = uring_submit,
+	.sleep = uring_sleep,
+	.show = uring_show,
 	.close = uring_close,
 };
 
@@ -319,10 +423,16 @@ static int ring_setup(struct ring *ring, const struct fab_env *env)
 	if (err)
 		return why ? -EOPNOTSUPP : err;
 	io_uring_ring_dontfork(&ring->uring);
-	ring->disabled = params.flags & IORING_SETUP_R_DISABLED;
+	ring->owned = params.flags & IORING_SETUP_SINGLE_ISSUER;
+	ring->disabled = ring->owned;
+	ring->showfd = -1;
 	link_init(&ring->ask);
 	link_init(&ring->drop);
 	link_init(&ring->polling);
+	link_init(&ring->kick.link);
+	/* without saying so: it goes in with the first that needs to */
+	if (ring->owned)
+		link_append(&ring->ask, &ring->kick.link);
 	return 0;
 }
 
@@ -349,9 +459,10 @@ static int uring_open(const struct fab_env *env, struct fab **out)
 	int err;
 
 	if (env->owner == FAB_OWNER_ROAMS) {
-		fab_logf(env, FAB_LOG_WARN,
-			 "no io_uring: a ring cannot change owners, and with placement \"adaptive\" "
-			 "any thread is one; choose \"inline\" or \"dedicated\"");
+		fab_logf(
+			env, FAB_LOG_WARN,
+			"no io_uring: a ring cannot change owners, as placement \"adaptive\" would; "
+			"choose \"inline\" or \"dedicated\"");
 		return -EOPNOTSUPP;
 	}
 	err = fab_new(env, &uring_watcher, &fab);

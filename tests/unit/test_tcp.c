@@ -1274,6 +1274,7 @@ static void test_wait_fd(void **state)
 	assert_true(readable(fd, -1));
 	ops->wait(fab, 0);
 	ops->drain(fab);
+	turn();
 	assert_false(readable(fd, 0));
 	/* Data of which most is not wanted yet: an edge, which the turn takes, and then nothing. */
 	ops->tx_now(a.conn);
@@ -1650,7 +1651,7 @@ static bool choose_ring(const char *name)
 				     .timers = &timers };
 
 	ops = &uring_ops;
-	owner = !strcmp(name, "calls")	  ? FAB_OWNER_CALLS
+	owner = !strcmp(name, "calls")    ? FAB_OWNER_CALLS
 		: !strcmp(name, "thread") ? FAB_OWNER_THREAD
 					  : FAB_OWNER_SINGLE;
 	if (ops->open(&env, &fab))
