@@ -113,6 +113,8 @@ void turn_run(struct ppe_ual *ual, enum turn_kind kind)
 	struct fab *fab = ual->fabric.fab;
 
 	assert(turn_held(ual));
+	if (kind != TURN_THREAD && thread_spins(ual))
+		return;
 	count_turn(ual, kind);
 	ual->by_thread = kind == TURN_THREAD;
 	if (atomic_load_explicit(&ual->work_left, memory_order_relaxed))
@@ -131,6 +133,8 @@ void turn_transmit(struct ppe_dti *d)
 	struct ppe_ual *ual = d->ual;
 
 	assert(turn_held(ual));
+	if (thread_spins(ual))
+		return;
 	count_turn(ual, TURN_POST);
 	if (!d->in_use)
 		return;

@@ -556,7 +556,10 @@ bool turn_trylock(struct ppe_ual *ual);
 void turn_lock(struct ppe_ual *ual);
 void turn_unlock(struct ppe_ual *ual);
 
-/* One bounded round. */
+/*
+ * One bounded round. Nothing, for another thread than a dedicated one that is there: there is a fabric
+ * that cannot change owners.
+ */
 void turn_run(struct ppe_ual *ual, enum turn_kind kind);
 /* The poster's own: one DTI's sends, no harvest. */
 void turn_transmit(struct ppe_dti *d);
@@ -581,6 +584,8 @@ bool owner_work_pending(struct ppe_ual *ual);
 
 /* First connection: start the engine's thread, if the placement has one. 0 or -errno. */
 int thread_start(struct ppe_ual *ual);
+/* A dedicated thread runs the engine alone; before the first connection it is not there yet. */
+bool thread_spins(struct ppe_ual *ual);
 void thread_stop(struct ppe_ual *ual);
 
 void ual_logf(struct ppe_ual *ual, int level, const char *fmt, ...)

@@ -112,12 +112,6 @@ bool owner_work_pending(struct ppe_ual *ual)
 	       ppe_doorbells_pending(&ual->bells, atomic_load(&ual->bells_head));
 }
 
-/* A dedicated thread runs the engine alone; before the first connection it is not there yet. */
-static bool thread_spins(struct ppe_ual *ual)
-{
-	return ual->placement == PPE_DEDICATED && atomic_load(&ual->t_state) != THREAD_NONE;
-}
-
 /* ------------------------------------------------------------------ arms and wakes */
 
 static bool is_follower(uint32_t armed)

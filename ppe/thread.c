@@ -153,6 +153,12 @@ static void run_adaptive(struct ppe_ual *ual)
 
 /* ----------------------------------------------------------------------- dedicated */
 
+/* It is started and stopped under the turn, or when nobody else is there: under it this is exact. */
+bool thread_spins(struct ppe_ual *ual)
+{
+	return ual->placement == PPE_DEDICATED && atomic_load(&ual->t_state) != THREAD_NONE;
+}
+
 /* Those who block for the turn would never get it from a spinner that takes it back at once. */
 static void let_others_in(struct ppe_ual *ual)
 {
