@@ -152,11 +152,14 @@ static void request_poll(struct fab *fab, struct io_uring_sqe *sqe, struct watch
 	w->polling = true;
 }
 
-/* Its own completion says nothing; that of the poll does. */
+/*
+ * Its own completion says nothing; that of the poll does. (A POLL_REMOVE would do nothing to a poll
+ * that has just been woken, as by hush().)
+ */
 static void request_cancel(struct fab *fab, struct io_uring_sqe *sqe, struct watch *w)
 {
 	(void)fab;
-	io_uring_prep_poll_remove(sqe, (uintptr_t)w);
+	io_uring_prep_cancel(sqe, w, 0);
 	io_uring_sqe_set_data(sqe, NULL);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
