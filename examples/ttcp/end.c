@@ -37,7 +37,11 @@ static int end_memory(struct end *end)
 
 int end_open(struct end *end, const struct config *config, size_t size)
 {
-	const struct dusi_ual_attr attr = { .placement = config->placement, .max_sockets = 16 };
+	const struct dusi_ual_attr attr = {
+		.placement = config->placement,
+		.flags = DUSI_SINGLE_THREAD,
+		.max_sockets = 16,
+	};
 	int err = Dusi_Open_Ual(&attr, &end->ual);
 
 	if (err)
