@@ -48,6 +48,18 @@ static void epoll_remove(struct source *src)
 	epoll_ctl(src->fab->watchfd, EPOLL_CTL_DEL, src->fd, NULL);
 }
 
+void epoll_asked(struct fab *fab)
+{
+	fab->epoll_at = coarse_clock();
+}
+
+/* One call to read a connection is as good as one to ask. */
+static bool epoll_guess(struct fab *fab)
+{
+	(void)fab;
+	return true;
+}
+
 static void epoll_harvest(struct fab *fab)
 {
 	struct epoll_event events[EVENTS_MAX];
@@ -55,7 +67,7 @@ static void epoll_harvest(struct fab *fab)
 
 	/* Before the call: what a sleeper sees after it must make the next turn ask again. */
 	atomic_store(&fab->harvest, false);
-	fab->epoll_at = coarse_clock();
+	epoll_asked(fab);
 	COUNT(fab, sys_epoll_wait, 1);
 	n = epoll_wait(fab->watchfd, events, EVENTS_MAX, 0);
 	for (int i = 0; i < n; i++)
@@ -65,7 +77,7 @@ static void epoll_harvest(struct fab *fab)
 	cool_stale(fab);
 }
 
-/* Is it to be asked although hot connections were read in this turn? */
+/* Is the watcher to be asked although hot connections were read in this turn? */
 bool epoll_due(struct fab *fab)
 {
 	return fab->tick % EPOLL_EVERY == 0 || fab->bytes >= EPOLL_BYTES ||
@@ -91,6 +103,7 @@ static void epoll_close(struct fab *fab)
 
 static const struct watcher epoll_watcher = {
 	.dear = true,
+	.guess = epoll_guess,
 	.add = epoll_add,
 	.remove = epoll_remove,
 	.harvest = epoll_harvest,

@@ -153,8 +153,10 @@ struct fab_listener {
 
 /* How the kernel tells what sources are ready. */
 struct watcher {
-	/* Asking costs a system call also when there is nothing: guess first, see tcp_io.c. */
+	/* Asking costs a system call also when there is nothing. */
 	bool dear;
+	/* Are the hot connections to be tried before asking? See tcp_io.c. */
+	bool (*guess)(struct fab *fab);
 	/* Edges of @src are reported by source_event() from now on. */
 	int (*add)(struct source *src);
 	/* No more. What @src has in the kernel may outlive its descriptor, which is closed next. */
@@ -266,6 +268,7 @@ int tcp_kick_fd(struct fab *fab);
 /* ------------------------------------------------------------------ tcp_epoll.c */
 
 bool epoll_due(struct fab *fab);
+void epoll_asked(struct fab *fab);
 
 /* ------------------------------------------------------------------ tcp_listen.c */
 

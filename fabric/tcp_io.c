@@ -6,8 +6,9 @@
  * Hot connections, with epoll. A poll that finds nothing should cost one system call, and one that
  * finds something should not cost two. So the few connections that last had data are read directly,
  * and epoll is asked only when it may know more, see epoll_due(). With more active connections than
- * HOT_MAX the guess does not pay, and is given up for HOT_OFF_TURNS. A ring is looked at without a
- * system call, so there is nothing to guess.
+ * HOT_MAX the guess does not pay, and is given up for HOT_OFF_TURNS. A ring says in memory that there
+ * is something; then the guess is what, and when it was right the ring is entered in the next turn,
+ * while the peer is at work.
  */
 #include "fabric/tcp_internal.h"
 
@@ -181,14 +182,14 @@ static bool try_hot(struct fab *fab, struct fab_conn *c)
 }
 
 /*
- * Returns whether that stands for an epoll_wait in this turn. Several that stay silent would cost
+ * Returns whether that stands for asking the watcher in this turn. Several that stay silent would cost
  * more reads than one epoll_wait; a single one costs the same.
  */
 static bool run_hot(struct fab *fab)
 {
 	int done = fab->done, tried = 0;
 
-	if (!fab->watcher->dear)
+	if (!fab->watcher->guess(fab))
 		return false;
 	if (fab->hot_off) {
 		fab->hot_off--;
@@ -200,7 +201,7 @@ static bool run_hot(struct fab *fab)
 		tried += try_hot(fab, fab->hot[i]);
 	if (tried > 1 && fab->done == done)
 		fab->hot_misses++;
-	return tried;
+	return fab->watcher->dear ? tried : fab->done != done;
 }
 
 int tcp_progress(struct fab *fab, int budget)

@@ -54,7 +54,7 @@ static void conn_heat(struct fab_conn *c)
 
 	fab->hot_misses = 0;
 	if (!c->src.heat) {
-		if (fab->hot_off || !fab->watcher->dear || !(c->src.flags & SRC_REGISTERED))
+		if (fab->hot_off || !(c->src.flags & SRC_REGISTERED))
 			return;
 		i = hot_place(fab);
 		if (fab->hot[i]) {

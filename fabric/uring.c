@@ -236,6 +236,12 @@ static bool ring_wants_us(const struct ring *ring)
 	return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
+/* There is something, and to know what takes an io_uring_enter. */
+static bool uring_guess(struct fab *fab)
+{
+	return !fab->asks_left && ring_wants_us(fab->ring);
+}
+
 /*
  * Before the completions are looked at: what comes later shows again. Work that came in between has
  * been announced in memory first.
@@ -273,8 +279,11 @@ static void uring_harvest(struct fab *fab)
 {
 	int batches = HARVEST_BATCHES;
 
-	if (fab->asks_left || ring_wants_us(fab->ring))
+	if (fab->asks_left || ring_wants_us(fab->ring)) {
+		epoll_asked(fab);
+		cool_stale(fab);
 		uring_submit(fab);
+	}
 	show_nothing(fab);
 	while (batches-- && harvest_batch(fab) == HARVEST_BATCH)
 		;
@@ -376,6 +385,7 @@ static void uring_close(struct fab *fab)
 
 static const struct watcher uring_watcher = {
 	.dear = false,
+	.guess = uring_guess,
 	.add = uring_add,
 	.remove = uring_remove,
 	.harvest = uring_harvest,
