@@ -72,8 +72,7 @@ static const char *placement_of(const struct node_attr *a)
 {
 	const char *fabric = getenv("ETA_FABRIC");
 
-	if (fabric && a->placement && !strcmp(fabric, "uring") &&
-	    !strcmp(a->placement, "adaptive"))
+	if (fabric && a->placement && !strcmp(fabric, "uring") && !strcmp(a->placement, "adaptive"))
 		return "dedicated";
 	return a->placement;
 }

@@ -16,10 +16,9 @@ int main(void)
 {
 	struct fab_counters counters;
 	struct timers timers;
-	const struct fab_env env = { .owner = FAB_OWNER_SINGLE,
-				     .counters = &counters,
-				     .timers = &timers,
-				     .log = log_line };
+	const struct fab_env env = {
+		.owner = FAB_OWNER_SINGLE, .counters = &counters, .timers = &timers, .log = log_line
+	};
 	struct fab *fab;
 	int err;
 
