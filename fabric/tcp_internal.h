@@ -208,7 +208,7 @@ struct fab {
 	_Atomic bool pending;  /* [sleeper] progress() or flush() would find work */
 	_Atomic bool sleeping; /* [sleeper] someone is in wait() */
 	_Atomic bool harvest;  /* [sleeper] epoll has something: the next turn must ask it */
-	bool kicked;           /* [sleeper] drain() has something to forget; the sleeper's own */
+	_Atomic bool kicked;   /* [sleeper] drain() has something to forget; the sleeper's own */
 };
 
 /* The sleeper's system calls are counted without the turn. */

@@ -218,7 +218,7 @@ static void watch_event(struct fab *fab, struct watch *w, int res, bool last)
 		w->polling = false;
 		if (!src && !kick)
 			watch_free(w);
-		else if (res >= 0 || res == -ECANCELED)
+		else if (kick || res >= 0 || res == -ECANCELED)
 			watch_again(fab, w);
 	}
 	if (!src)
@@ -333,7 +333,7 @@ static int uring_sleep(struct fab *fab, int64_t timeout_ns)
 {
 	if (!fab->ring->owned || atomic_load(&fab->ring->disabled))
 		return sleep_on(fab, timeout_ns);
-	return fab->kicked ? 0 : sleep_in_ring(fab, timeout_ns);
+	return atomic_load(&fab->kicked) ? 0 : sleep_in_ring(fab, timeout_ns);
 }
 
 static int uring_show(struct fab *fab)

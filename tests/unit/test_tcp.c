@@ -1639,6 +1639,11 @@ static void test_unknown_fabric(void **state)
 
 	(void)state;
 	assert_int_equal(fabric_open("carrier pigeon", &env, &attr, &f), -ENOENT);
+	assert_int_equal(fabric_open("uring", &env, &attr, &f), -EOPNOTSUPP);
+	assert_int_equal(fabric_open("auto", &env, &attr, &f), 0);
+	assert_string_equal(f.name, "tcp");
+	assert_non_null(strstr(f.why, "io_uring"));
+	fabric_close(&f);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
