@@ -13,7 +13,7 @@
  *	engine.c	one turn: doorbells, fabric, queues, events
  *	dti.c		a DTI's life; what both services share
  *	stream.c	the stream service: bytes between a stream connection and the queues
- *	file.c		files: operations on them, and ranges of them that are sent
+ *	file*.c		files: operations on them, and ranges of them that are sent (file.h)
  *	message.c	the message service: messages between a queue pair and the queues
  *	mr.c		the one road from numbers to memory
  *	pool.c		anonymous buffers

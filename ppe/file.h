@@ -2,6 +2,10 @@
 /*
  * file.h - files, for the rest of the engine. The holder of the turn's, but for what is marked.
  *
+ *	file.c		the service, the objects, opening and closing
+ *	file_op.c	operations, from the post to the event
+ *	file_range.c	parts of files that are sent
+ *
  * A file outlives its closing for as long as operations, or sends posted with it, are not over: only
  * then is the descriptor closed, and the handle stale.
  */
@@ -47,6 +51,38 @@ int file_resolve(struct ppe_ual *ual, const union ppe_slot *s, struct ppe_file *
 size_t file_ready(struct ppe_dti *d, struct ppe_file *f, uint64_t offset, size_t len);
 /* A request has left its send queue: if it was a file's, that may go. */
 void file_sent(struct ppe_ual *ual, const union ppe_slot *s);
+
+/* Between the files above: file.c, file_op.c, file_range.c. */
+
+struct file_op {
+	struct files_req req;
+	struct ppe_file *file;
+	uint64_t user_tag;
+	uint32_t dti;  /* FILES_PREPARE: handle of who waits for it */
+	uint16_t type; /* enum ppe_event_type */
+	uint8_t nregions;
+	uint32_t region[PPE_SGE_MAX]; /* their numbers */
+	struct iovec iov[PPE_SGE_MAX];
+	char *path;
+	struct file_op *next_free;
+};
+
+/* The service, opened when first needed. */
+int file_service_open(struct ppe_ual *ual);
+void file_submit(struct ppe_ual *ual, struct files_req *req);
+/* The next turn, and not this one, begins what was submitted, if there will be one soon. */
+void file_hold_back(struct ppe_ual *ual);
+/* NULL: stale, or never given. */
+struct ppe_file *file_object(struct ppe_ual *ual, uint32_t handle);
+/* After something of the file's is over: it goes, if it was closed and this was the last. */
+void file_settle(struct ppe_file *f);
+
+struct file_op *file_op_take(struct ppe_ual *ual, struct ppe_file *f, enum files_op what);
+void file_op_give(struct ppe_ual *ual, struct file_op *op);
+/* With a slot for its event. */
+int file_op_begin(struct ppe_file *f, enum files_op what, enum ppe_event_type type, uint64_t tag,
+		  struct file_op **out);
+void file_op_submit(struct file_op *op);
 
 /* At the end of @ual: until nothing is under way; and, when no DTI is left, the files themselves. */
 void file_drain(struct ppe_ual *ual);
