@@ -202,9 +202,30 @@ static void send_file(struct connection *c, const struct request *r, struct file
 	}
 }
 
-static void answer_file(struct connection *c, const struct request *r)
+/* Somewhere else it may take long. True: c->looking until it is known. */
+static bool look_for(struct connection *c, const char *path)
+{
+	if (files_look(c->server->files, path, (uintptr_t)c, &c->look))
+		return false;
+	c->posted++;
+	c->looking = true;
+	return true;
+}
+
+static int find_file(struct connection *c, const char *path, size_t len, struct file **file)
 {
 	struct server *s = c->server;
+	int err = files_get(s->files, path, len, s->now_ms, c->looked, file);
+
+	if (err != -EAGAIN || c->looked)
+		return err;
+	if (look_for(c, path))
+		return -EINPROGRESS;
+	return files_get(s->files, path, len, s->now_ms, true, file);
+}
+
+static void answer_file(struct connection *c, const struct request *r)
+{
 	char path[PATH_ROOM];
 	struct file *file;
 	int n = path_from_target(r->target, r->target_len, path, sizeof(path));
@@ -213,7 +234,10 @@ static void answer_file(struct connection *c, const struct request *r)
 		answer_status(c, r, -n);
 		return;
 	}
-	n = files_get(s->files, path, (size_t)n, s->now_ms, &file);
+	n = find_file(c, path, (size_t)n, &file);
+	if (n == -EINPROGRESS)
+		return;
+	c->looked = false;
 	if (n == -EISDIR)
 		answer_folder(c, r);
 	else if (n)
@@ -254,12 +278,11 @@ void answer_request(struct connection *c, const struct request *r)
 	uint64_t most = s->settings.max_requests;
 	dynamic_handler handler;
 
-	c->requests++;
 	transfer_begin(c);
 	/* content is never read as such, so nothing behind it can be found; and with others waiting
 	 * to be accepted, nobody keeps a connection */
 	c->last = !r->keep_alive || r->content || s->draining || server_is_full(s) ||
-		  (most && c->requests >= most);
+		  (most && c->requests + 1 >= most);
 	if (r->method == METHOD_UNKNOWN)
 		answer_status(c, r, 501);
 	else if (r->method == METHOD_OTHER)

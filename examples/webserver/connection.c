@@ -166,7 +166,7 @@ static void serve(struct connection *c)
 	struct request r;
 	int n;
 
-	while (!c->sending && !c->lingering && !c->closed) {
+	while (!c->sending && !c->looking && !c->lingering && !c->closed) {
 		n = request_parse(c->in + c->start, c->end_in - c->start, &c->searched, &r);
 		if (n == 0) {
 			want_more(c);
@@ -177,7 +177,8 @@ static void serve(struct connection *c)
 			return;
 		}
 		answer_request(c, &r);
-		consume(c, (uint32_t)n);
+		if (!c->looking)
+			consume(c, (uint32_t)n);
 	}
 }
 
@@ -240,13 +241,26 @@ static void on_send(struct connection *c, const struct gaio_event *event)
 	serve(c);
 }
 
+/* That the file was found does not matter here, nor whether: the system knows now. */
+static void on_look(struct connection *c)
+{
+	c->posted++;
+	gaio_close_file(c->look, 0);
+	c->looking = false;
+	c->looked = true;
+	if (!c->closed)
+		serve(c);
+}
+
 void connection_event(struct connection *c, const struct gaio_event *event)
 {
 	c->posted--;
 	if (event->op == GAIO_ACCEPT)
 		on_accept(c, event);
-	else if (c->closed)
-		; /* one of those that end with it */
+	else if (event->op == GAIO_OPEN)
+		on_look(c);
+	else if (c->closed || event->op == GAIO_CLOSE)
+		; /* one of those that end with it, or of a look's end */
 	else if (event->op == GAIO_RECV)
 		on_receive(c, event);
 	else if (event->op == GAIO_SEND)
@@ -259,7 +273,7 @@ void connection_event(struct connection *c, const struct gaio_event *event)
 void connection_expire(struct connection *c)
 {
 	c->server->counters.timeouts++;
-	if (c->sending || c->lingering || c->start == c->end_in)
+	if (c->sending || c->looking || c->lingering || c->start == c->end_in)
 		connection_close(c);
 	else
 		answer_broken(c, 408);
@@ -286,7 +300,7 @@ void connection_close_idle(struct connection *c)
 
 void connection_drain(struct connection *c)
 {
-	if (!c->sending && !c->lingering)
+	if (!c->sending && !c->looking && !c->lingering)
 		connection_close(c);
 	c->last = true;
 	release(c);

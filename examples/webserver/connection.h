@@ -46,6 +46,8 @@ struct connection {
 	uint8_t sends;          /* of these, sends of the response */
 	uint8_t peer_len;
 	char peer[CONNECTION_PEER_ROOM]; /* for the log, once it is known */
+	struct gaio_file *look;          /* an open that makes the system look for the file */
+	bool looking, looked;            /* it is under way; it has been, for this request */
 	bool waiting;                    /* to be accepted */
 	bool receiving;                  /* a receive is posted */
 	bool sending;                    /* a response is under way */
@@ -81,7 +83,10 @@ void connection_close(struct connection *c);
 void connection_posted(struct connection *c, int err);
 void connection_set_deadline(struct connection *c, int64_t ms);
 
-/* Posts the response to @r, which takes c->out: c->sending is true from then on. */
+/*
+ * Posts the response to @r, which takes c->out: c->sending is true from then on. Or c->looking is,
+ * and then it is to be called again, for the same request, when that has ended.
+ */
 void answer_request(struct connection *c, const struct request *r);
 /* Where there is no request that could be understood; nothing comes after it. */
 void answer_broken(struct connection *c, int status);

@@ -132,9 +132,10 @@ static struct entry *find(struct files *f, const char *path, size_t len, uint32_
 	return NULL;
 }
 
-static int open_file(const struct files *f, const char *path, struct stat *st)
+static int open_file(const struct files *f, const char *path, bool wait, struct stat *st)
 {
-	int fd = root_open(&f->root, path), err = 0;
+	int fd = wait ? root_open(&f->root, path) : root_open_cached(&f->root, path);
+	int err = 0;
 
 	if (fd < 0)
 		return fd;
@@ -157,11 +158,11 @@ static bool is_shortage(int err)
 }
 
 /* The entry for what is at the path now: @cached, if that is still it, or a new one. */
-static int look_again(struct files *f, const char *path, size_t len, struct entry *cached,
-		      struct entry **out)
+static int look_again(struct files *f, const char *path, size_t len, bool wait,
+		      struct entry *cached, struct entry **out)
 {
 	struct stat st;
-	int fd = open_file(f, path, &st);
+	int fd = open_file(f, path, wait, &st);
 
 	if (fd < 0) {
 		*out = cached;
@@ -175,11 +176,13 @@ static int look_again(struct files *f, const char *path, size_t len, struct entr
 	return entry_create(&f->env, path, len, fd, &st, out);
 }
 
-static int refresh(struct files *f, const char *path, size_t len, uint32_t hash,
+static int refresh(struct files *f, const char *path, size_t len, uint32_t hash, bool wait,
 		   struct entry *cached, int64_t now_ms, struct entry **out)
 {
-	int err = look_again(f, path, len, cached, out);
+	int err = look_again(f, path, len, wait, cached, out);
 
+	if (err == -EAGAIN && !wait)
+		return err;
 	f->counters.misses++;
 	if (cached && (err || *out != cached))
 		entry_drop(f, cached);
@@ -193,14 +196,15 @@ static int refresh(struct files *f, const char *path, size_t len, uint32_t hash,
 	return 0;
 }
 
-int files_get(struct files *f, const char *path, size_t len, int64_t now_ms, struct file **file)
+int files_get(struct files *f, const char *path, size_t len, int64_t now_ms, bool wait,
+	      struct file **file)
 {
 	uint32_t hash = hash_path(path, len);
 	struct entry *e = find(f, path, len, hash);
 	int err;
 
 	if (!e || now_ms - e->checked_ms >= RECHECK_MS) {
-		err = refresh(f, path, len, hash, e, now_ms, &e);
+		err = refresh(f, path, len, hash, wait, e, now_ms, &e);
 		if (err)
 			return err;
 	} else {
@@ -213,6 +217,20 @@ int files_get(struct files *f, const char *path, size_t len, int64_t now_ms, str
 	*file = &e->file;
 	make_room(f);
 	return 0;
+}
+
+int files_look(struct files *f, const char *path, uint64_t context, struct gaio_file **file)
+{
+	struct root_how flags = root_how();
+	const struct gaio_open_how how = {
+		.dirfd = f->root.fd,
+		.path = path,
+		.flags = flags.flags,
+		.resolve = flags.resolve,
+	};
+
+	f->counters.looks++;
+	return gaio_open_file(f->env.io, f->env.queue, context, &how, 0, file);
 }
 
 void files_put(struct files *f, struct file *file)

@@ -61,14 +61,22 @@ void files_reset(struct files *files, const struct files_limits *limits);
 /*
  * The file at @path, from path_from_target(). Each one got is to be given back: until then its
  * mapping stays, also when the file was replaced meanwhile. @now_ms: a clock that does not jump.
- * 0, or a negative errno value; -EISDIR; -EACCES also: neither a file nor a folder.
+ * 0, or a negative errno value; -EISDIR; -EACCES also: neither a file nor a folder. -EAGAIN, unless
+ * @wait: a disk would have to be waited for; files_look() does that.
  */
-int files_get(struct files *files, const char *path, size_t len, int64_t now_ms,
+int files_get(struct files *files, const char *path, size_t len, int64_t now_ms, bool wait,
 	      struct file **file);
+
+/*
+ * Has @path looked for, so that files_get() need not wait for it: an open, and GAIO_OPEN, with this
+ * context, where the events of files go. What it opens is to be closed.
+ */
+int files_look(struct files *files, const char *path, uint64_t context, struct gaio_file **file);
+
 void files_put(struct files *files, struct file *file);
 
 struct files_counters {
-	uint64_t files, bytes, hits, misses;
+	uint64_t files, bytes, hits, misses, looks;
 };
 void files_count(const struct files *files, struct files_counters *counters);
 

@@ -15,7 +15,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef RESOLVE_CACHED /* Linux 5.12 */
+#define RESOLVE_CACHED 0x20
+#endif
+
 #define INDEX "index.html"
+#define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 #define RACES_MAX 16 /* renames in a row that openat2() may lose to */
 
@@ -110,32 +115,54 @@ int path_from_target(const char *target, size_t len, char *path, size_t room)
 
 /* ------------------------------------------------------------------------------- opening */
 
+static int open_how(int fd, const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how how = { .flags = flags, .resolve = resolve };
+	long n = syscall(SYS_openat2, fd, path, &how, sizeof(how));
+
+	return n < 0 ? -errno : (int)n;
+}
+
 static int open_beneath(int fd, const char *path, uint64_t flags)
 {
-	struct open_how how = { .flags = flags,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-	int tries = RACES_MAX;
-	long n;
+	int tries = RACES_MAX, n;
 
 	/* EAGAIN: something was renamed meanwhile, and the kernel cannot be sure */
 	do
-		n = syscall(SYS_openat2, fd, path, &how, sizeof(how));
-	while (n < 0 && (errno == EAGAIN || errno == EINTR) && --tries);
-	return n < 0 ? -errno : (int)n;
+		n = open_how(fd, path, flags, BENEATH);
+	while ((n == -EAGAIN || n == -EINTR) && --tries);
+	return n;
+}
+
+static bool can_open(int fd, uint64_t resolve)
+{
+	int probe = open_how(fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, resolve);
+
+	if (probe >= 0)
+		close(probe);
+	return probe >= 0 || probe == -EAGAIN;
 }
 
 int root_init(struct root *root, const char *folder)
 {
-	int probe;
-
 	root->fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root->fd < 0)
 		return -errno;
-	probe = open_beneath(root->fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	root->beneath = probe >= 0;
-	if (probe >= 0)
-		close(probe);
+	root->beneath = can_open(root->fd, BENEATH);
+	root->cached = can_open(root->fd, BENEATH | RESOLVE_CACHED);
 	return 0;
+}
+
+struct root_how root_how(void)
+{
+	return (struct root_how){ .flags = OPEN_FLAGS, .resolve = BENEATH };
+}
+
+int root_open_cached(const struct root *root, const char *path)
+{
+	if (root->cached)
+		return open_how(root->fd, path, OPEN_FLAGS, BENEATH | RESOLVE_CACHED);
+	return root_open(root, path);
 }
 
 void root_fini(struct root *root)

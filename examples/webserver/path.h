@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define PATH_ROOM 4096
 
@@ -23,6 +24,7 @@ int path_from_target(const char *target, size_t len, char *path, size_t room);
 struct root {
 	int fd;
 	bool beneath; /* the kernel has openat2() and lets us use it */
+	bool cached;  /* and can tell whether it would have to wait for a disk */
 };
 
 /* 0, or a negative errno value. */
@@ -34,6 +36,15 @@ void root_fini(struct root *root);
  * errno value; -EXDEV or -ELOOP: it leads out.
  */
 int root_open(const struct root *root, const char *path);
+
+/* The same, but -EAGAIN where names on the path would have to be read from a disk. */
+int root_open_cached(const struct root *root, const char *path);
+
+/* How root_open() opens, in the terms of openat2(), for somebody who can wait. */
+struct root_how {
+	uint64_t flags, resolve;
+};
+struct root_how root_how(void);
 
 /* The same without openat2(): one component after the other, and no symbolic links at all. */
 int root_open_by_component(const struct root *root, const char *path);

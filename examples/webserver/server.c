@@ -232,6 +232,7 @@ void server_note(struct server *s, struct connection *c, const struct request *r
 {
 	struct logline line;
 
+	c->requests++;
 	s->counters.requests++;
 	s->counters.classes[status / 100]++;
 	if (!log_is_on(&s->log))

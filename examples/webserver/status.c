@@ -69,6 +69,7 @@ static void add_files(struct dynamic_reply *reply, const struct server *s)
 	add_number(reply, "cached_bytes", n.bytes);
 	add_number(reply, "cache_hits", n.hits);
 	add_number(reply, "cache_misses", n.misses);
+	add_number(reply, "cache_looks", n.looks);
 }
 
 static void add_events(struct dynamic_reply *reply, const struct server *s)

@@ -38,7 +38,8 @@ static void start(struct connection *c, uint64_t bytes)
 void transfer_begin(struct connection *c)
 {
 	/* one for each connection, so there is one */
-	c->out = pool_take(&c->server->buffers.outs);
+	if (!c->out)
+		c->out = pool_take(&c->server->buffers.outs);
 }
 
 /* From the mapping, in one send with the head. */

@@ -17,7 +17,7 @@ struct parts {
 	struct range ranges[RANGES_MAX];
 };
 
-/* Before anything is written there: c->out becomes room for a head. */
+/* Before anything is written there: c->out becomes room for a head, if it is not yet. */
 void transfer_begin(struct connection *c);
 
 /* @head bytes are in c->out; they are all, */

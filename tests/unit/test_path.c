@@ -215,6 +215,26 @@ static void root_open_stays_inside(void **state)
 	assert_int_equal(try_open(root_open, &p->root, "loop"), -ELOOP);
 }
 
+/* What was just opened needs no disk; and what leads out is no nearer for being at hand. */
+static void root_open_cached_stays_inside(void **state)
+{
+	struct place *p = *state;
+
+	check_opener(p, root_open);
+	if (!p->root.cached)
+		return;
+	assert_int_equal(try_open(root_open_cached, &p->root, "file"), 0);
+	assert_int_equal(try_open(root_open_cached, &p->root, "folder/file"), 0);
+	assert_true(try_open(root_open_cached, &p->root, "../secret") < 0);
+	assert_true(try_open(root_open_cached, &p->root, "up") < 0);
+	assert_true(try_open(root_open_cached, &p->root, "absolute") < 0);
+	assert_true(try_open(root_open_cached, &p->root, "folder/out/secret") < 0);
+	/* a name that nobody has ever looked for */
+	assert_int_equal(try_open(root_open_cached, &p->root, "folder/unheard-of"), -EAGAIN);
+	p->root.cached = false;
+	assert_int_equal(try_open(root_open_cached, &p->root, "folder/unheard-of"), -ENOENT);
+}
+
 static void root_open_without_openat2(void **state)
 {
 	struct place *p = *state;
@@ -225,7 +245,7 @@ static void root_open_without_openat2(void **state)
 	memset(name, 'a', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	assert_int_equal(try_open(root_open_by_component, &p->root, name), -ENAMETOOLONG);
-	p->root.beneath = false;
+	p->root.beneath = p->root.cached = false;
 	assert_int_equal(try_open(root_open, &p->root, "file"), 0);
 	assert_int_equal(try_open(root_open, &p->root, "inside"), -ELOOP);
 }
@@ -246,6 +266,7 @@ int main(void)
 		cmocka_unit_test(path_from_target_refuses_parents),
 		cmocka_unit_test(path_from_target_stays_in_its_room),
 		cmocka_unit_test_setup_teardown(root_open_stays_inside, setup, teardown),
+		cmocka_unit_test_setup_teardown(root_open_cached_stays_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(root_open_without_openat2, setup, teardown),
 		cmocka_unit_test(root_init_wants_a_folder),
 	};
