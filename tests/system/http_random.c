@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
  * http_random.c - random requests on several connections at once, pipelined in random depth and
- * sent in random pieces, against eta-webserver: each response must be the one that the model computes,
- * and come in order, to the last byte.
+ * sent in random pieces, against eta-webserver: each response must be the one that the model
+ * computes, and come in order, to the last byte.
  *
  *	http_random BACKEND [REQUESTS [SEED]]
  *

@@ -4,8 +4,8 @@
 
 Usage: http_suite.py BACKEND [WORD...]; with words, only rows whose name has one of them. Each row
 is sent on a connection of its own, and it is seen what comes back, whether it is well-formed, and
-whether the connection ends or serves another request. Rows about what this server cannot do yet (its --help
-does not name the option that came with it) are left out, and counted.
+whether the connection ends or serves another request. Rows about what this server cannot do yet (its
+--help does not name the option that came with it) are left out, and counted.
 """
 import os
 import sys
