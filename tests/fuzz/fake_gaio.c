@@ -4,9 +4,11 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fake_objects.h"
@@ -365,22 +367,8 @@ int gaio_peer_addr(struct gaio_sock *sock, struct sockaddr_storage *addr)
 
 /* ------------------------------------------------------------------------------------ files */
 
-int gaio_open_file(struct gaio *io, struct gaio_queue *queue, uint64_t context,
-		   const struct gaio_open_how *how, uint64_t tag, struct gaio_file **file)
+static struct gaio_file *new_file(struct gaio_queue *queue, uint64_t context, int fd)
 {
-	(void)io;
-	(void)queue;
-	(void)context;
-	(void)how;
-	(void)tag;
-	(void)file;
-	return -EOPNOTSUPP;
-}
-
-int gaio_adopt_file(struct gaio *io, struct gaio_queue *queue, uint64_t context, int fd,
-		    struct gaio_file **file)
-{
-	(void)io;
 	for (int i = 0; i < FILES; i++) {
 		if (fake_files[i].used)
 			continue;
@@ -388,10 +376,37 @@ int gaio_adopt_file(struct gaio *io, struct gaio_queue *queue, uint64_t context,
 			.used = true, .fd = fd, .queue = queue, .context = context
 		};
 		fake.open_files++;
-		*file = &fake_files[i];
-		return 0;
+		return &fake_files[i];
 	}
-	return -ENOSPC;
+	return NULL;
+}
+
+int gaio_open_file(struct gaio *io, struct gaio_queue *queue, uint64_t context,
+		   const struct gaio_open_how *how, uint64_t tag, struct gaio_file **file)
+{
+	struct open_how real = { .flags = how->flags, .mode = how->mode, .resolve = how->resolve };
+	int err;
+
+	(void)io;
+	if (is_refused(&err))
+		return err;
+	*file = new_file(queue, context, -EIO);
+	if (!*file)
+		return -EAGAIN;
+	(*file)->fd = (int)syscall(SYS_openat2, how->dirfd, how->path, &real, sizeof(real));
+	if ((*file)->fd < 0)
+		(*file)->fd = -errno;
+	(*file)->opening = true;
+	(*file)->open_tag = tag;
+	return 0;
+}
+
+int gaio_adopt_file(struct gaio *io, struct gaio_queue *queue, uint64_t context, int fd,
+		    struct gaio_file **file)
+{
+	(void)io;
+	*file = new_file(queue, context, fd);
+	return *file ? 0 : -ENOSPC;
 }
 
 int gaio_read_file(struct gaio_file *file, const struct gaio_buf *buf, uint64_t offset,
@@ -467,9 +482,10 @@ void gaio_close(struct gaio *io)
 		while (fake_socks[i].n_sends)
 			fake_end_send(&fake_socks[i]);
 	for (int i = 0; i < FILES; i++) {
-		if (!fake_files[i].used || fake_files[i].fd < 0)
+		if (!fake_files[i].used || fake_files[i].closed)
 			continue;
-		close(fake_files[i].fd);
+		if (fake_files[i].fd >= 0)
+			close(fake_files[i].fd);
 		fake_files[i].used = false;
 		/* one that was being closed is as good as closed */
 		fake.open_files -= fake_files[i].closing;

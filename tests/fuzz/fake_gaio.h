@@ -50,6 +50,9 @@ extern struct fake_world fake;
 void fake_begin(const uint8_t *script, size_t len);
 void fake_end(void);
 
+/* The script says so. */
+bool fake_file_is_cached(void);
+
 void fake_fail(const char *what);
 
 #endif

@@ -46,11 +46,11 @@ struct gaio_sock {
 };
 
 struct gaio_file {
-	bool used, closing;
-	int fd;
+	bool used, opening, closing, closed;
+	int fd;        /* negative: why it could not be opened */
 	unsigned busy; /* sends and writes of it */
 	struct gaio_queue *queue;
-	uint64_t context, close_tag, write_tag;
+	uint64_t context, open_tag, close_tag, write_tag;
 	size_t write_len;
 	bool writing;
 };

@@ -219,15 +219,21 @@ static bool step_file(uint8_t number)
 		struct gaio_file *f = &fake_files[(i + number) % FILES];
 		struct gaio_event e = { .context = f->context, .file = f };
 
-		if (f->used && f->writing) {
+		if (f->used && f->opening) {
+			f->opening = false;
+			e.op = GAIO_OPEN;
+			e.tag = f->open_tag;
+			e.status = f->fd < 0 ? f->fd : 0;
+		} else if (f->used && f->writing) {
 			f->writing = false;
 			f->busy--;
 			e.op = GAIO_WRITE_FILE;
 			e.tag = f->write_tag;
 			e.len = f->write_len;
-		} else if (f->used && f->closing && !f->busy && f->fd >= 0) {
-			close(f->fd);
-			f->fd = -1;
+		} else if (f->used && f->closing && !f->busy && !f->closed) {
+			if (f->fd >= 0)
+				close(f->fd);
+			f->closed = true;
 			fake.open_files--;
 			e.op = GAIO_CLOSE;
 			e.tag = f->close_tag;
@@ -388,6 +394,11 @@ int gaio_wait(struct gaio *io, int64_t timeout_us)
 }
 
 /* ------------------------------------------------------------------------------------ worlds */
+
+bool fake_file_is_cached(void)
+{
+	return !(fake.len && *fake.script & 2);
+}
 
 void fake_begin(const uint8_t *script, size_t len)
 {

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "examples/webserver/path.h"
 #include "examples/webserver/request.h"
 #include "examples/webserver/server.h"
 #include "examples/webserver/signals.h"
@@ -31,6 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int __real_clock_gettime(clockid_t id, struct timespec *ts);
 int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+
+int __real_root_open_cached(const struct root *root, const char *path);
+int __wrap_root_open_cached(const struct root *root, const char *path);
 
 static const size_t sizes[] = { 0, 1, 10, 1000, 5000, 70000, 150000 };
 #define FILES (sizeof(sizes) / sizeof(sizes[0]))
@@ -232,6 +236,12 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
 	ts->tv_sec = (time_t)(ms / 1000);
 	ts->tv_nsec = (long)(ms % 1000) * 1000000;
 	return 0;
+}
+
+/* As if what leads to the file were on a disk, now and then. */
+int __wrap_root_open_cached(const struct root *root, const char *path)
+{
+	return fake_file_is_cached() ? __real_root_open_cached(root, path) : -EAGAIN;
 }
 
 static void stop(void)
