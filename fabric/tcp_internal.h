@@ -318,4 +318,14 @@ void tcp_tx_want(struct fab_conn *c);
 void tcp_tx_now(struct fab_conn *c);
 void tcp_flush(struct fab *fab);
 
+/* What the operations of both fabrics have in common: all but the name and open(). */
+#define TCP_OPS                                                                                    \
+	.close = tcp_close, .progress = tcp_progress, .flush = tcp_flush, .wait = tcp_wait,        \
+	.kick = tcp_kick, .drain = tcp_drain, .wait_fd = tcp_wait_fd, .kick_fd = tcp_kick_fd,      \
+	.listen = tcp_listen, .accept = tcp_accept, .unaccept = tcp_unaccept,                      \
+	.listener_addr = tcp_listener_addr, .unlisten = tcp_unlisten, .connect = tcp_connect,      \
+	.bind = tcp_bind, .tx_want = tcp_tx_want, .tx_now = tcp_tx_now, .rx_want = tcp_rx_want,    \
+	.shutdown = tcp_shutdown, .conn_close = tcp_conn_close, .conn_addr = tcp_conn_addr,        \
+	.set_option = tcp_set_option, .get_option = tcp_get_option
+
 #endif
