@@ -281,6 +281,7 @@ void answer_request(struct connection *c, const struct request *r)
 	transfer_begin(c);
 	/* content is never read as such, so nothing behind it can be found; and with others waiting
 	 * to be accepted, nobody keeps a connection */
+	c->goes = !r->keep_alive && !r->content;
 	c->last = !r->keep_alive || r->content || s->draining || server_is_full(s) ||
 		  (most && c->requests + 1 >= most);
 	if (r->method == METHOD_UNKNOWN)

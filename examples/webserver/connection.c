@@ -91,11 +91,12 @@ static void post_receive(struct connection *c)
 
 /*
  * The last response is out. The connection is closed when the peer has closed it: closed at once,
- * with bytes of the peer's unread, TCP would reset it and the response might be lost.
+ * with bytes of the peer's unread, TCP would reset it and the response might be lost. (A client that
+ * asked for the end, RFC 9112 section 9.6, sends no such bytes.)
  */
 static void linger(struct connection *c)
 {
-	if (c->eof) {
+	if (c->eof || (c->goes && c->start == c->end_in)) {
 		connection_close(c);
 		return;
 	}

@@ -52,6 +52,7 @@ struct connection {
 	bool receiving;                  /* a receive is posted */
 	bool sending;                    /* a response is under way */
 	bool last;                       /* no request after this one */
+	bool goes;                       /* the client's own word: it sends nothing more */
 	bool lingering;                  /* the last response is out: wait for the peer to close */
 	bool eof;                        /* the peer sends no more */
 	bool closed;                     /* and waits for its last events */
