@@ -23,7 +23,7 @@ int dusi_bound_evq(const struct dusi_ual *u, dusi_evq_t evq, struct ppe_evq **ou
 
 static int evq_open(struct dusi_ual *u, uint32_t size, struct dusi_evq *q)
 {
-	const struct ppe_evq_attr attr = { .size = size, .flags = PPE_LOCKED };
+	const struct ppe_evq_attr attr = { .size = size, .flags = u->locked };
 
 	return ppe_evq_create(u->ppe, &attr, &q->ppe);
 }

@@ -100,6 +100,7 @@ struct dusi_file {
 struct dusi_ual {
 	uint64_t id;
 	struct ppe_ual *ppe;
+	unsigned locked;      /* PPE_LOCKED, unless one thread makes every call */
 	_Atomic bool orphan;  /* this process is a fork of the one that opened it */
 	pthread_mutex_t lock; /* inside it: the engine's turn, never the application's code */
 	struct dusi_table evqs;

@@ -53,7 +53,7 @@ static int sock_open(struct dusi_ual *u, struct ppe_dti_attr *dti, dusi_sock_t *
 
 int Dusi_Socket(dusi_ual_t ual, const struct dusi_socket_attr *attr, dusi_sock_t *sock)
 {
-	struct ppe_dti_attr dti = { .service = PPE_STREAM, .flags = PPE_LOCKED };
+	struct ppe_dti_attr dti = { .service = PPE_STREAM };
 	struct dusi_ual *u;
 	int err = dusi_find_ual(ual, &u);
 
@@ -64,6 +64,7 @@ int Dusi_Socket(dusi_ual_t ual, const struct dusi_socket_attr *attr, dusi_sock_t
 	err = bound_evqs(u, attr, &dti);
 	if (err)
 		return err;
+	dti.flags = u->locked;
 	dti.sq_slots = attr->tx_slots;
 	dti.rq_slots = attr->rx_slots;
 	dti.context = attr->context;

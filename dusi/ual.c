@@ -77,6 +77,7 @@ int Dusi_Open_Ual(const struct dusi_ual_attr *attr, dusi_ual_t *ual)
 	u = ual_new(attr->max_sockets ? attr->max_sockets : DUSI_SOCKS_DEFAULT);
 	if (!u)
 		return -ENOMEM;
+	u->locked = attr->flags & DUSI_SINGLE_THREAD ? 0 : PPE_LOCKED;
 	err = ual_open(attr, u);
 	if (err) {
 		ual_free(u);
