@@ -189,6 +189,7 @@ struct ppe_evq {
 	_Atomic uint32_t fd_mode_polls;        /* empty polls until it counts as polling again */
 	_Atomic uint64_t busy_since;           /* ticks: trylock has failed since */
 	bool spin;                             /* the waiter's: spinning paid off the last time */
+	uint8_t spin_after; /* short sleeps with one event, till it may be tried again */
 	int eventfd;
 	int fd; /* eventfd, or the epoll descriptor when inline */
 };

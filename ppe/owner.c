@@ -27,7 +27,8 @@
 
 #include "ppe/file.h"
 
-#define SPIN_US 20          /* before sleeping, when it paid off the last time */
+#define SPIN_US 20    /* before sleeping, when it paid off the last time */
+#define SPIN_AFTER 64 /* short sleeps for one event, after one for several, till it is tried */
 #define TURN_PATIENCE_US 10 /* of a poller that finds the turn taken */
 #define READS_PER_TURN 16   /* non-empty reads between two turns */
 #define FD_MODE_POLLS 100   /* empty polls after which a program that armed is polling again */
@@ -497,6 +498,24 @@ static void wait_turn(struct ppe_evq *q)
 	}
 }
 
+/*
+ * Spinning pays for one peer that answers at once. Where events come together, from many peers, each
+ * look would find a few and cost as much as one that finds many: asleep, they gather.
+ */
+static void judge_spin(const struct wait_set *w, bool paid)
+{
+	struct ppe_evq *q = w->evqs[0];
+	uint32_t events = 0;
+
+	for (unsigned i = 0; i < w->n; i++)
+		events += ppe_evq_count(w->evqs[i]);
+	if (events > 1)
+		q->spin_after = SPIN_AFTER;
+	else if (paid && q->spin_after)
+		q->spin_after--;
+	q->spin = paid && !q->spin_after;
+}
+
 /* Spins while that has paid off. True: there is something. */
 static bool wait_spin(const struct wait_set *w)
 {
@@ -508,8 +527,10 @@ static bool wait_spin(const struct wait_set *w)
 	start = clock_ticks();
 	do {
 		wait_turn(w->evqs[0]);
-		if (set_has_news(w))
+		if (set_has_news(w)) {
+			judge_spin(w, true);
 			return true;
+		}
 		cpu_relax();
 	} while (clock_age(clock_ticks(), start) < clock_us(SPIN_US));
 	q->spin = false;
@@ -525,8 +546,7 @@ static int wait_sleep(const struct wait_set *w)
 		err = wait_lead(w);
 	if (err == -EAGAIN)
 		err = wait_follow(w);
-	if (clock_age(clock_ticks(), start) < clock_us(2 * SPIN_US))
-		w->evqs[0]->spin = true;
+	judge_spin(w, clock_age(clock_ticks(), start) < clock_us(2 * SPIN_US));
 	return err;
 }
 
