@@ -100,7 +100,7 @@ struct gaio_buf {
 	struct gaio_mem mem;
 };
 
-#define GAIO_BUFS_MAX 10 /* pieces of one operation */
+#define GAIO_BUFS_MAX 7 /* pieces of one operation */
 
 /* -------------------------------------------------------------------- events */
 

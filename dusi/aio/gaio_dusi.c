@@ -14,10 +14,10 @@
 #include "dusi/handle.h"
 
 #define BATCH 32   /* events translated at a time */
-#define TX_SLOTS 9 /* two sends of four slots each, and a shutdown */
+#define TX_SLOTS 8 /* two sends of three slots each, and a shutdown */
 #define RX_SLOTS 1
 
-static_assert(GAIO_BUFS_MAX == DUSI_BUFS_MAX && BYTES_MAX == DUSI_OP_BYTES_MAX,
+static_assert(GAIO_BUFS_MAX <= DUSI_BUFS_MAX && BYTES_MAX == DUSI_OP_BYTES_MAX,
 	      "operations are handed through");
 
 struct dusi_io {
@@ -300,7 +300,7 @@ static int dusi_recv(struct gaio_sock *s, const struct gaio_buf *buf, uint64_t t
 static int dusi_send(struct gaio_sock *s, const struct gaio_buf *bufs, int n, unsigned flags,
 		     uint64_t tag)
 {
-	struct dusi_buf pieces[DUSI_BUFS_MAX];
+	struct dusi_buf pieces[GAIO_BUFS_MAX];
 
 	(void)flags;
 	for (int i = 0; i < n; i++)

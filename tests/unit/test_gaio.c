@@ -74,16 +74,17 @@ static void test_receive_before_accept(void **state)
 
 static void test_pieces_and_two_sends(void **state)
 {
+	const size_t first = 100 * GAIO_BUFS_MAX, total = first + 2000;
 	struct gaio_buf bufs[GAIO_BUFS_MAX];
 	size_t got = 0;
 
 	(void)state;
 	connect_pair();
-	fill(0, 3000, 3);
+	fill(0, total, 3);
 	for (int i = 0; i < GAIO_BUFS_MAX; i++)
 		bufs[i] = piece(100 * i, 100);
 	ok(gaio_send(t.a, bufs, GAIO_BUFS_MAX, GAIO_MORE, 1));
-	bufs[0] = piece(1000, 2000);
+	bufs[0] = piece(first, 2000);
 	ok(gaio_send(t.a, bufs, 1, 0, 2));
 	assert_int_equal(gaio_send(t.a, bufs, 1, 0, 3), -EAGAIN);
 	ok(gaio_shutdown(t.a, 4));
@@ -98,8 +99,8 @@ static void test_pieces_and_two_sends(void **state)
 			break;
 		got += e.len;
 	}
-	assert_int_equal(got, 3000);
-	expect_filled(area + 4096, 3000, 3);
+	assert_int_equal(got, total);
+	expect_filled(area + 4096, total, 3);
 	assert_int_equal(await(GAIO_SEND, t.a).tag, 1);
 	assert_int_equal(await(GAIO_SEND, t.a).tag, 2);
 	ok(await(GAIO_SHUTDOWN, t.a).status);
