@@ -165,7 +165,7 @@ int gaio_socket(struct gaio *io, const struct gaio_socket_attr *attr, struct gai
 #define GAIO_REUSEPORT 0x01    /* other sockets may listen there, and share what comes */
 #define GAIO_DEFER_ACCEPT 0x02 /* connections are accepted when their first data are there */
 
-/* As bind(2) and listen(2): -EADDRINUSE, -EACCES, ... */
+/* As bind(2) and listen(2): -EADDRINUSE, -EACCES, ...; IPv6 addresses take IPv6 alone. */
 int gaio_listen(struct gaio_sock *sock, const struct sockaddr *addr, socklen_t len, int backlog,
 		unsigned flags);
 /*

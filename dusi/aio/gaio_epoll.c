@@ -17,6 +17,8 @@
 #define BATCH 256 /* events of epoll_wait */
 #define NS_PER_MS INT64_C(1000000)
 #define BURST (1u << 20) /* bytes of one send before others have their turn */
+#define RX_SURE 4096     /* bytes: a short read of fewer has emptied the socket */
+#define ACCEPT_TRIES 64  /* connections in a row that come to nothing */
 
 struct epoll_io {
 	struct plain_io base;
@@ -142,24 +144,27 @@ static void epoll_query(struct gaio *io, struct gaio_info *info)
 
 /* ---------------------------------------------------------------------- watching */
 
-/* What is ready by then is reported as well. */
-static void watch(struct epoll_sock *s, uint32_t what)
+/* What is ready by then is reported as well. 0, or a negative errno value. */
+static int watch(struct epoll_sock *s, uint32_t what)
 {
 	struct epoll_event ev = {
-		.events = s->watched | what | EPOLLRDHUP | EPOLLET,
+		.events = s->watched | what | EPOLLPRI | EPOLLRDHUP | EPOLLET,
 		.data.ptr = s,
 	};
 
 	if ((s->watched & what) == what)
-		return;
+		return 0;
 	plain_count(&s->st, COUNT_SYS_WATCH, 1);
 	if (epoll_ctl(io_of_sock(s)->epfd, s->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, s->st.fd,
 		      &ev)) {
+		int err = -errno;
+
 		if (s->st.state == PLAIN_CONNECTED)
-			plain_fail(&s->st, -errno);
-		return;
+			plain_fail(&s->st, err);
+		return err;
 	}
 	s->watched = ev.events;
+	return 0;
 }
 
 /* --------------------------------------------------------------------- receiving */
@@ -167,8 +172,9 @@ static void watch(struct epoll_sock *s, uint32_t what)
 static void rx_ended(struct epoll_sock *s, ssize_t n)
 {
 	if (n > 0) {
-		/* no more for now, unless the end is near */
-		if ((size_t)n < s->st.rx_len && s->watched && !(s->ready & HANG_UP))
+		/* no more for now, unless the end is near, urgent data have cut the read, or memory
+		 * that cannot be written: of large ones that is not taken for sure */
+		if ((size_t)n < s->st.rx_len && n < RX_SURE && s->watched && !(s->ready & HANG_UP))
 			s->ready &= ~READY_RX;
 		plain_rx_end(&s->st, 0, n);
 	} else if (n == 0) {
@@ -270,6 +276,7 @@ static void tx_run(struct epoll_sock *s)
 static void accept_run(struct epoll_sock *l)
 {
 	struct plain *child;
+	int tries = ACCEPT_TRIES;
 
 	while (l->ready & READY_RX && (child = plain_first_child(&l->st))) {
 		int fd = accept4(l->st.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -279,12 +286,16 @@ static void accept_run(struct epoll_sock *l)
 			fd = -errno;
 		if (fd == -EAGAIN) {
 			l->ready &= ~READY_RX;
-			watch(l, EPOLLIN);
+			if (watch(l, EPOLLIN)) {
+				l->ready |= READY_RX;
+				plain_starve(&l->st);
+			}
 			return;
 		}
-		if (plain_accept_again(fd))
+		/* refused again and again, by a policy: as when there is no descriptor */
+		if (plain_accept_again(fd) && tries-- > 0)
 			continue;
-		if (plain_accept_starved(fd)) {
+		if (plain_accept_again(fd) || plain_accept_starved(fd)) {
 			plain_starve(&l->st);
 			return;
 		}

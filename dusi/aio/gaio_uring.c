@@ -50,15 +50,16 @@ void aio_uring_entry_set(struct uring_io *io, struct io_uring_sqe *sqe, const vo
 	io->base.counts[COUNT_SUBMITTED]++;
 }
 
-void aio_uring_cancel(struct uring_io *io, const void *whose, enum kind kind)
+bool aio_uring_cancel(struct uring_io *io, const void *whose, enum kind kind)
 {
 	struct io_uring_sqe *sqe = aio_uring_entry(io);
 
 	if (!sqe)
-		return;
+		return false;
 	io_uring_prep_cancel64(sqe, (uintptr_t)whose | kind, 0);
 	io_uring_sqe_set_data64(sqe, 0);
 	io->base.counts[COUNT_SUBMITTED]++;
+	return true;
 }
 
 void aio_uring_close_fd(struct uring_io *io, int fd)

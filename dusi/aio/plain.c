@@ -199,6 +199,10 @@ static int listen_on(int fd, const struct sockaddr *addr, socklen_t len, int bac
 	const int on = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	/* the address that was asked for, and no other: as DUSI has it */
+	if (addr->sa_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)))
+		return -errno;
 	if (how & GAIO_REUSEPORT && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)))
 		return -errno;
 	if (how & GAIO_DEFER_ACCEPT &&

@@ -6,6 +6,7 @@
 #define DUSI_AIO_URING_H
 
 #include <liburing.h>
+#include <netinet/in.h>
 
 #include "dusi/aio/plain.h"
 
@@ -22,6 +23,7 @@ struct uring_sock {
 	struct plain st;
 	bool rx_busy, tx_busy, cm_busy; /* in the kernel */
 	bool rx_poll_first;             /* there is nothing yet, as far as we know */
+	struct sockaddr_in6 to;         /* of a connect */
 };
 
 /* What an entry is for: the low bits of its user data; the rest is whose. 0: nobody's. */
@@ -35,8 +37,8 @@ struct io_uring_sqe *aio_uring_entry(struct uring_io *io);
 /* After it is prepared, which overwrites the user data in liburing of this age. */
 void aio_uring_entry_set(struct uring_io *io, struct io_uring_sqe *sqe, const void *whose,
 			 enum kind kind);
-/* Ends what is in the kernel; its completion comes all the same. */
-void aio_uring_cancel(struct uring_io *io, const void *whose, enum kind kind);
+/* Ends what is in the kernel; its completion comes all the same. False: there was no entry. */
+bool aio_uring_cancel(struct uring_io *io, const void *whose, enum kind kind);
 void aio_uring_close_fd(struct uring_io *io, int fd);
 
 /* Begins what can be begun. */

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "dusi/aio/uring.h"
@@ -322,15 +323,17 @@ int aio_uring_accept(struct gaio_sock *l, struct gaio_sock *child, uint64_t tag)
 	return err;
 }
 
-/* The address lasts till it is submitted: that is now. */
 int aio_uring_connect(struct gaio_sock *base, const struct sockaddr *addr, socklen_t len,
 		      uint64_t tag)
 {
 	struct uring_sock *s = sock_of(base);
 	struct uring_io *io = io_of_sock(s);
-	int err = plain_connect(&s->st, addr, len, tag, 0);
 	struct io_uring_sqe *sqe;
+	int err;
 
+	if (len > sizeof(s->to))
+		return -EINVAL;
+	err = plain_connect(&s->st, addr, len, tag, 0);
 	if (err)
 		return err;
 	sqe = aio_uring_entry(io);
@@ -338,10 +341,10 @@ int aio_uring_connect(struct gaio_sock *base, const struct sockaddr *addr, sockl
 		plain_connected(&s->st, -EAGAIN);
 		return 0;
 	}
-	io_uring_prep_connect(sqe, s->st.fd, addr, len);
+	memcpy(&s->to, addr, len);
+	io_uring_prep_connect(sqe, s->st.fd, (struct sockaddr *)&s->to, len);
 	aio_uring_entry_set(io, sqe, s, KIND_CONNECT);
 	s->cm_busy = true;
-	aio_uring_submit(io);
 	return 0;
 }
 
@@ -414,10 +417,11 @@ void aio_uring_sock_close(struct gaio_sock *base)
 		aio_uring_cancel(io, s, state == PLAIN_WAITING ? KIND_ACCEPT : KIND_CONNECT);
 	else if (state == PLAIN_WAITING)
 		plain_cancel_accept(&s->st);
-	if (s->rx_busy)
-		aio_uring_cancel(io, s, KIND_RECV);
-	if (s->tx_busy)
-		aio_uring_cancel(io, s, s->st.tx_first->file ? KIND_POLL : KIND_SEND);
+	/* what cannot be cancelled, the kernel taking no entry, ends with the connection */
+	if (s->rx_busy && !aio_uring_cancel(io, s, KIND_RECV))
+		shutdown(s->st.fd, SHUT_RDWR);
+	if (s->tx_busy && !aio_uring_cancel(io, s, s->st.tx_first->file ? KIND_POLL : KIND_SEND))
+		shutdown(s->st.fd, SHUT_RDWR);
 	/* the connection's or the accept's event goes before the others */
 	if (!s->cm_busy)
 		sock_flush(s, -ECANCELED);
