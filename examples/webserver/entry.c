@@ -45,25 +45,30 @@ static int map(const struct entry_env *env, struct entry *e, int fd)
 	int err;
 
 	e->file.data = mmap(NULL, e->file.size, PROT_READ, MAP_SHARED, fd, 0);
-	if (e->file.data == MAP_FAILED)
+	if (e->file.data == MAP_FAILED) {
+		e->file.data = NULL;
 		return -errno;
+	}
 	err = gaio_register(env->io, e->file.data, e->file.size, GAIO_READ, &e->file.mem);
 	if (err)
 		munmap(e->file.data, e->file.size);
+	else
+		return 0;
+	e->file.data = NULL;
 	return err;
 }
 
-/* Takes @fd, whatever comes of it. */
+/* Takes @fd, whatever comes of it. Where there can be no more mappings, it is sent as it is read. */
 static int take_content(const struct entry_env *env, struct entry *e, int fd)
 {
 	int err = 0;
 
-	if (e->file.size > env->largest) {
+	if (e->file.size && e->file.size <= env->largest)
+		err = map(env, e, fd);
+	if (e->file.size > env->largest || err == -ENOMEM || err == -ENOSPC) {
 		err = gaio_adopt_file(env->io, env->queue, 0, fd, &e->file.handle);
 		if (!err)
 			return 0;
-	} else if (e->file.size) {
-		err = map(env, e, fd);
 	}
 	close(fd);
 	return err;

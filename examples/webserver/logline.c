@@ -25,7 +25,8 @@ size_t logline_room(const struct logline *line)
 
 static char *add(char *out, const char *text, size_t len)
 {
-	memcpy(out, text, len);
+	if (len)
+		memcpy(out, text, len);
 	return out + len;
 }
 

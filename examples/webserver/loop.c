@@ -13,6 +13,8 @@
 #define EVENTS 64       /* handled in a turn: more of them would wait long for each other */
 #define TICK_US 1000000 /* how often deadlines, and signals, are looked at */
 #define DRAIN_MS 5000
+#define ACCEPT_PAUSE_MS 1000
+#define REFUSALS_MAX 64 /* accepts in a row that fail: this listener is dead */
 #define ABANDON_MS 1000 /* for the last events, and the last lines of the log */
 
 void server_clock(struct server *s)
@@ -52,10 +54,17 @@ void server_connection_free(struct server *s, struct connection *c)
 void server_connection_accepted(struct server *s, int status)
 {
 	s->waiting--;
-	if (!status)
+	if (!status) {
 		s->counters.accepted++;
-	else if (status != -ECANCELED)
+		s->refusals = 0;
+		return;
+	}
+	if (status == -ECANCELED)
+		return;
+	if (!s->refusals++)
 		fprintf(stderr, "eta-webserver: accept: %s\n", strerror(-status));
+	s->accept_error = status;
+	s->accept_after_ms = s->now_ms + ACCEPT_PAUSE_MS;
 }
 
 /*
@@ -66,8 +75,16 @@ static void post_accepts(struct server *s)
 {
 	struct connection *c;
 
+	if (s->now_ms < s->accept_after_ms)
+		return;
 	while (!s->draining && s->waiting < s->settings.accepts && (c = take_free(s))) {
-		if (connection_open(c))
+		int err = connection_open(c);
+
+		if (err == -EINVAL) { /* it does not listen any more */
+			s->refusals = REFUSALS_MAX;
+			s->accept_error = err;
+		}
+		if (err)
 			return;
 		s->waiting++;
 	}
@@ -171,6 +188,8 @@ static int run_until(struct server *s, int stops, int64_t end_ms)
 		if (signals_reload && !s->draining)
 			server_reload(s);
 		post_accepts(s);
+		if (s->refusals >= REFUSALS_MAX)
+			return s->accept_error;
 		err = turn(s, smaller(timeout_us, TICK_US));
 		if (s->now_ms - tick_ms >= TICK_US / 1000) {
 			tick_ms = s->now_ms;

@@ -41,8 +41,11 @@ struct server {
 	struct connection *connections; /* settings.connections of them */
 	struct connection *free;
 	uint32_t used; /* connections that are not free, those that wait to be accepted included */
-	uint32_t waiting; /* of these, the ones that wait */
-	int64_t now_ms;   /* monotonic; as of the last events taken */
+	uint32_t waiting;  /* of these, the ones that wait */
+	int64_t now_ms;    /* monotonic; as of the last events taken */
+	unsigned refusals; /* accepts in a row that failed, the latest by: */
+	int accept_error;
+	int64_t accept_after_ms; /* none is posted before */
 	int64_t started_ms;
 	time_t date_of;
 	char date[DATE_ROOM];

@@ -6,6 +6,7 @@
 #include "examples/webserver/workers.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -59,6 +60,8 @@ static int bind_one(struct settings *settings, int option)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
 	    (option && setsockopt(fd, SOL_SOCKET, option, &one, sizeof(one))) ||
+	    (a->storage.ss_family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one))) ||
 	    bind(fd, (struct sockaddr *)&a->storage, a->len) ||
 	    getsockname(fd, (struct sockaddr *)&a->storage, &a->len)) {
 		int err = -errno;
@@ -282,6 +285,8 @@ int workers_run(struct settings *settings, int argc, char **argv,
 	if (!p)
 		return EXIT_FAILURE;
 	*p = (struct parent){ .settings = settings, .argc = argc, .argv = argv, .serve = serve };
+	block_signals(p);
+	p->stopping = signals_stop;
 	p->held = hold_address(settings);
 	if (p->held < 0) {
 		fprintf(stderr,
@@ -291,10 +296,9 @@ int workers_run(struct settings *settings, int argc, char **argv,
 		free(p);
 		return EXIT_FAILURE;
 	}
-	block_signals(p);
-	if (start_all(p))
+	if (!p->stopping && start_all(p))
 		p->code = EXIT_FAILURE;
-	else
+	else if (!p->stopping)
 		announce(&settings->listen.storage);
 	supervise(p);
 	close(p->held);
