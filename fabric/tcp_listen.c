@@ -37,8 +37,14 @@ static void accept_stall(struct fab_listener *l, int err)
 
 void listener_fail(struct fab_listener *l, int err)
 {
+	struct fab *fab = l->src.fab;
+
+	if (src_dead(&l->src))
+		return;
+	timer_stop(fab->env.timers, &l->timer);
+	link_del(&l->src.ready);
 	l->src.flags |= SRC_FAILED;
-	l->src.fab->done++;
+	fab->done++;
 	l->ops->failed(l->user, err);
 }
 
@@ -115,6 +121,8 @@ void accept_run(struct fab_listener *l)
 	/* Also bounds connections that come to nothing. */
 	int tries = FAB_TURN_COMPLETIONS;
 
+	if (src_dead(&l->src))
+		return;
 	while (l->posted && (l->src.flags & SRC_READABLE) && fab->done < fab->budget && tries--) {
 		if (!accept_one(l))
 			break;

@@ -111,45 +111,58 @@ static ssize_t tx_write(struct fab_conn *c, struct iovec *iov, int cnt, bool mor
 	return n < 0 ? -errno : n;
 }
 
-/*
- * sendfile(2) knows no MSG_NOSIGNAL. A signal that the program had not blocked could not be pending
- * before, so the one that is now is ours to take.
- */
+/* Was the signal, which the thread had blocked, already there? */
+static bool is_pending(const sigset_t *blocked, int signo)
+{
+	sigset_t pending;
+
+	return sigismember(blocked, signo) && !sigpending(&pending) && sigismember(&pending, signo);
+}
+
+/* sendfile(2) knows no MSG_NOSIGNAL: a signal that was not pending before is ours to take. */
 static ssize_t sendfile_quiet(int fd, const struct fab_file_range *range, size_t len)
 {
 	off_t offset = (off_t)range->offset;
 	struct timespec none = { 0 };
 	sigset_t pipe, old;
+	bool theirs;
 	ssize_t n;
 
 	sigemptyset(&pipe);
 	sigaddset(&pipe, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &pipe, &old);
+	theirs = is_pending(&old, SIGPIPE);
 	do {
 		n = sendfile(fd, range->fd, &offset, len);
 	} while (n < 0 && errno == EINTR);
 	n = n < 0 ? -errno : n;
 	/* also when something was sent first */
-	if (n != (ssize_t)len && !sigismember(&old, SIGPIPE))
+	if (n != (ssize_t)len && !theirs)
 		sigtimedwait(&pipe, NULL, &none);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return n;
 }
 
-/* Errors of the file, which are not the connection's. */
+/* Errors of the file: all that are not a connection's. File systems have many of their own. */
 static bool is_of_file(ssize_t err)
 {
 	switch (err) {
-	case -ENODATA:
-	case -EIO:
-	case -EINVAL:
-	case -EBADF:
-	case -EISDIR:
-	case -ESPIPE:
-	case -EOVERFLOW:
-		return true;
-	default:
+	case -EAGAIN:
+	case -ENOBUFS:
+	case -ENOMEM:
+	case -EPIPE:
+	case -ENOTCONN:
+	case -ECONNRESET:
+	case -ECONNABORTED:
+	case -ETIMEDOUT:
+	case -ENETDOWN:
+	case -ENETUNREACH:
+	case -EHOSTDOWN:
+	case -EHOSTUNREACH:
+	case -EPROTO:
 		return false;
+	default:
+		return err < 0;
 	}
 }
 

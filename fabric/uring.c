@@ -53,6 +53,7 @@ struct watch {
 struct ring {
 	struct io_uring uring;
 	bool owned;            /* one thread submits and sleeps */
+	bool lost;             /* it has been said that the ring cannot be used */
 	_Atomic bool disabled; /* [sleeper] ... and is not known yet */
 	int showfd;            /* for wait_fd(); -1: the ring itself, or not asked for */
 	struct watch kick;     /* of a ring that is owned */
@@ -115,27 +116,41 @@ static int ring_enable(struct ring *ring)
 				 0);
 }
 
-/* False: it is another thread's, or the kernel is out of memory. */
-static bool ring_enter(struct fab *fab)
+/* The kernel is short of something, for now. Other errors stay. */
+static bool is_shortage(int err)
+{
+	return err == -EAGAIN || err == -EBUSY || err == -ENOMEM || err == -EINTR;
+}
+
+/*
+ * 0, or an error. One that stays, as -EEXIST when the ring is another thread's, is said once: nothing is
+ * watched any more that is not watched yet, and whoever waits would only go round in circles.
+ */
+static int ring_enter(struct fab *fab)
 {
 	struct ring *ring = fab->ring;
-	int ret;
+	int err = 0;
 
-	if (ring->disabled) {
-		if (ring_enable(ring))
-			return false;
+	if (ring->disabled)
+		err = ring_enable(ring);
+	if (!err) {
 		ring->disabled = false;
+		COUNT(fab, sys_uring, 1);
+		err = io_uring_submit_and_get_events(&ring->uring);
 	}
-	COUNT(fab, sys_uring, 1);
-	ret = io_uring_submit_and_get_events(&ring->uring);
-	return ret >= 0;
+	if (err < 0 && !is_shortage(err) && !ring->lost) {
+		ring->lost = true;
+		fab_logf(&fab->env, FAB_LOG_WARN, "this thread cannot use the ring: error %d",
+			 -err);
+	}
+	return err < 0 ? err : 0;
 }
 
 static struct io_uring_sqe *request_get(struct fab *fab)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&fab->ring->uring);
 
-	if (!sqe && ring_enter(fab))
+	if (!sqe && !ring_enter(fab))
 		sqe = io_uring_get_sqe(&fab->ring->uring);
 	return sqe;
 }
@@ -186,9 +201,11 @@ static void uring_submit(struct fab *fab)
 	struct ring *ring = fab->ring;
 	bool all = requests_make(fab, &ring->drop, request_cancel) &&
 		   requests_make(fab, &ring->ask, request_poll);
+	int err = ring_enter(fab);
 
-	ring_enter(fab);
 	fab->asks_left = !all || io_uring_sq_ready(&ring->uring);
+	if (err && !is_shortage(err))
+		fab->asks_left = false;
 }
 
 /* ------------------------------------------------------------------ what has become ready */
@@ -207,6 +224,12 @@ static void watch_free(struct watch *w)
 }
 
 /* A poll goes on by itself unless the kernel says that this was the last of it. */
+/* A poll that has come to nothing, and is to be begun again: its thread has ended, or no memory. */
+static bool is_passing(int err)
+{
+	return err == -ECANCELED || is_shortage(err);
+}
+
 static void watch_event(struct fab *fab, struct watch *w, int res, bool last)
 {
 	struct source *src = w->src;
@@ -218,14 +241,14 @@ static void watch_event(struct fab *fab, struct watch *w, int res, bool last)
 		w->polling = false;
 		if (!src && !kick)
 			watch_free(w);
-		else if (kick || res >= 0 || res == -ECANCELED)
+		else if (kick || res >= 0 || is_passing(res))
 			watch_again(fab, w);
 	}
 	if (!src)
 		return;
 	if (res >= 0)
 		source_event(src, (uint32_t)res);
-	else if (res != -ECANCELED)
+	else if (!is_passing(res))
 		source_fail(src, res);
 }
 

@@ -137,7 +137,9 @@ int ppe_dti_local(struct ppe_dti *d, union fab_addr *addr)
 		return control_leave(d->ual, -ENOTCONN);
 	/* of an accepted connection it is not looked up before somebody asks */
 	if (!fab_addr_len(&d->local))
-		err = stream_of(d)->conn_addr(d->conn, &d->local, NULL);
+		err = d->service == PPE_STREAM && d->state == DTI_CONNECTED
+			      ? stream_of(d)->conn_addr(d->conn, &d->local, NULL)
+			      : -ENOTCONN;
 	if (!err)
 		*addr = d->local;
 	return control_leave(d->ual, err);
@@ -266,8 +268,9 @@ int ppe_dti_accept(struct ppe_dti *l, struct ppe_dti *d, uint64_t timeout_ns, ui
 	d->acc_evq->bound++;
 	options_inherit(d, l);
 	list_add_tail(&l->accepts, &d->accepts);
-	/* a connection that waits already is the fabric's to find, and to wake a sleeper for */
-	return control_leave(ual, 0);
+	/* a connection that waits already is the fabric's to find, and to wake a sleeper for; but a
+	 * thread that guards does not sleep there */
+	return ual->placement == PPE_ADAPTIVE ? control_leave_run(ual, 0) : control_leave(ual, 0);
 }
 
 /* --------------------------------------------------------------------------- requests */

@@ -546,11 +546,25 @@ static void close_connection(struct ppe_dti *d)
 	d->conn = NULL;
 }
 
-/* Accepts that were posted with this listener, or the one that this child waits in. */
-static void end_accepts(struct ppe_dti *d)
+void dti_fail_accepts(struct ppe_dti *l, int err)
 {
 	struct list *node;
 
+	while ((node = list_pop(&l->accepts))) {
+		struct ppe_dti *child = list_entry(node, struct ppe_dti, accepts);
+
+		timer_stop(&l->ual->timers, &child->timer);
+		child->parent = NULL;
+		child->state = DTI_IDLE;
+		child->pending |= PEND_ACCEPT;
+		child->cm_status = err;
+		dti_activate(child);
+	}
+}
+
+/* Accepts that were posted with this listener, or the one that this child waits in. */
+static void end_accepts(struct ppe_dti *d)
+{
 	timer_stop(&d->ual->timers, &d->timer);
 	if (d->state != DTI_LISTENING) {
 		if (d->parent) {
@@ -562,16 +576,7 @@ static void end_accepts(struct ppe_dti *d)
 		}
 		return;
 	}
-	while ((node = list_pop(&d->accepts))) {
-		struct ppe_dti *child = list_entry(node, struct ppe_dti, accepts);
-
-		timer_stop(&d->ual->timers, &child->timer);
-		child->parent = NULL;
-		child->state = DTI_IDLE;
-		child->pending |= PEND_ACCEPT;
-		child->cm_status = -ECANCELED;
-		dti_activate(child);
-	}
+	dti_fail_accepts(d, -ECANCELED);
 }
 
 static void dti_close(struct ppe_dti *d, bool discard)

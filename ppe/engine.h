@@ -343,6 +343,8 @@ void dti_die(struct ppe_dti *d, int error);
  * event slot yet; dti_run() will go on. */
 bool dti_tell_setup(struct ppe_dti *d);
 void dti_starved(struct ppe_dti *d);
+/* The accepts posted with a listener end with @err. */
+void dti_fail_accepts(struct ppe_dti *l, int err);
 void dti_destroy_all(struct ppe_ual *ual);
 /* An event of @d, in a slot that was reserved in @q. */
 void dti_event(struct ppe_dti *d, struct ppe_evq *q, enum ppe_event_type type, uint64_t tag,

@@ -63,6 +63,11 @@ void file_submit(struct ppe_ual *ual, struct files_req *req)
 bool file_turn(struct ppe_ual *ual)
 {
 	assert(turn_held(ual));
+	/* it alone submits: what a thread has submitted interrupts that thread's system calls */
+	if (thread_spins(ual) && !pthread_equal(pthread_self(), ual->thread)) {
+		ual->file_hold = false;
+		return false;
+	}
 	if (ual->file_hold) {
 		ual->file_hold = false;
 		return false;
@@ -77,10 +82,10 @@ bool file_turn(struct ppe_ual *ual)
  */
 void file_hold_back(struct ppe_ual *ual)
 {
-	if (ual->placement == PPE_ADAPTIVE || atomic_load(&ual->followers))
+	if (ual->placement == PPE_ADAPTIVE)
 		return;
 	atomic_exchange(&ual->work_left, 1);
-	ual->file_hold = !atomic_load(&ual->slot);
+	ual->file_hold = !atomic_load(&ual->slot) && !atomic_load(&ual->followers);
 }
 
 /* ----------------------------------------------------------------------- the objects */
@@ -228,6 +233,10 @@ static int file_open(struct ppe_file *f, const struct ppe_open *how, char *path,
 	op->req.fd = how->dirfd;
 	op->req.path = path;
 	op->req.how.flags = how->flags | O_CLOEXEC;
+	/* opening a pipe would wait for its other end */
+	if (!(how->flags & O_PATH))
+		op->req.how.flags |= O_NONBLOCK;
+	op->blocks = !(how->flags & (O_PATH | O_NONBLOCK));
 	op->req.how.mode = how->mode;
 	op->req.how.resolve = how->resolve;
 	file_op_submit(op);
@@ -274,6 +283,20 @@ static int adoptable(int fd)
 	if (fstat(fd, &st))
 		return -errno;
 	return S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ? -ESPIPE : 0;
+}
+
+int file_opened(int fd, bool blocks)
+{
+	int flags, err = adoptable(fd);
+
+	if (err) {
+		close(fd);
+		return err;
+	}
+	flags = blocks ? fcntl(fd, F_GETFL) : -1;
+	if (flags >= 0)
+		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+	return fd;
 }
 
 int ppe_file_adopt(struct ppe_ual *ual, const struct ppe_file_attr *attr, int fd,

@@ -61,6 +61,7 @@ struct file_op {
 	uint32_t dti;  /* FILES_PREPARE: handle of who waits for it */
 	uint16_t type; /* enum ppe_event_type */
 	uint8_t nregions;
+	bool blocks;                  /* FILES_OPEN: without O_NONBLOCK */
 	uint32_t region[PPE_SGE_MAX]; /* their numbers */
 	struct iovec iov[PPE_SGE_MAX];
 	char *path;
@@ -74,6 +75,11 @@ void file_submit(struct ppe_ual *ual, struct files_req *req);
 void file_hold_back(struct ppe_ual *ual);
 /* NULL: stale, or never given. */
 struct ppe_file *file_object(struct ppe_ual *ual, uint32_t handle);
+/*
+ * What has been opened as @fd may be a file of ours: @fd. A pipe or a socket may not, since operations
+ * on it may take for ever: it is closed, and -ESPIPE. @blocks: as O_NONBLOCK was not asked for.
+ */
+int file_opened(int fd, bool blocks);
 /* After something of the file's is over: it goes, if it was closed and this was the last. */
 void file_settle(struct ppe_file *f);
 

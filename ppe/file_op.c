@@ -72,6 +72,8 @@ static void on_done(struct files_req *req)
 
 	op->file->ual->file_work--;
 	if (req->op == FILES_OPEN && req->result >= 0)
+		req->result = file_opened((int)req->result, op->blocks);
+	if (req->op == FILES_OPEN && req->result >= 0)
 		atomic_store(&op->file->fd, (int)req->result);
 	op_end(op, req->result);
 }

@@ -646,6 +646,7 @@ static void stream_listen_failed(void *user, int err)
 	struct ppe_dti *d = user;
 
 	ual_logf(d->ual, FAB_LOG_WARN, "a listener failed: error %d", -err);
+	dti_fail_accepts(d, err);
 }
 
 const struct fab_stream_user stream_user = {

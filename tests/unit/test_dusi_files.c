@@ -330,6 +330,7 @@ static void test_adopt(void **state)
 static void test_errors(void **state)
 {
 	struct dusi_buf bad = piece(0, 100);
+	char fifo[sizeof(t.path) + 8];
 	dusi_file_t file;
 	struct statx st;
 
@@ -341,6 +342,13 @@ static void test_errors(void **state)
 	ok(Dusi_Stat_File(file, &st, 3));
 	expect(3, DUSI_EV_STAT, -EBADF, 0);
 	ok(Dusi_Close_File(file));
+	/* no file, and it does not wait for who might write there */
+	snprintf(fifo, sizeof(fifo), "%s.fifo", t.path);
+	ok(mkfifo(fifo, 0600));
+	file = file_open(fifo, O_RDONLY, 8);
+	expect(8, DUSI_EV_OPEN, -ESPIPE, 0);
+	ok(Dusi_Close_File(file));
+	ok(unlink(fifo));
 	file = file_open("/dev/full", O_WRONLY, 4);
 	expect(4, DUSI_EV_OPEN, 0, 0);
 	ok(post_write(file, 0, 10, 0, 5));
