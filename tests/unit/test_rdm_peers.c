@@ -168,7 +168,7 @@ static void peers_destroyed_and_back(void **state)
 
 		exchange();
 		post_all(0, to[0]);
-		post_send(1, to[1], 1, here, BIG, 0, 0);
+		post_send(1, to[1], 1, there, BIG, 0, 0);
 		for (unsigned n = rnd_below(&seed, 40); n--;)
 			pump();
 		again.port = ntohs(nodes[1].addr.in.sin_port);
@@ -206,7 +206,7 @@ static void peers_destroy_ourselves(void **state)
 	share(1, there, BIG, ALL_REMOTE, NULL, &key);
 	for (unsigned round = 0; round < (TEST_SLOW ? 10 : 40); round++) {
 		post_all(0, to[0]);
-		post_send(1, to[1], 1, here, BIG, 0, 0);
+		post_send(1, to[1], 1, there, BIG, 0, 0);
 		post_recv(0, PPE_ANY, 5, here, BIG, 0, 0, 0);
 		for (unsigned n = rnd_below(&seed, 40); n--;)
 			pump();
