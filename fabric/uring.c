@@ -9,8 +9,8 @@
  * Data are moved by recv(2) and sendmsg(2) all the same. A receive in the ring would name its user's
  * memory beyond the call that named it, or take a buffer of ours; from there the bytes must be copied
  * by a call that survives memory which is gone (process_vm_writev), and that alone costs as much as a
- * recv(2). A send in the ring saves only the entry into the kernel, and costs a request and a
- * completion: nothing is gained. Connections are taken by accept4(2), as many as were posted: what
+ * recv(2). A send in the ring would save the entry into the kernel, and cost a request and a completion:
+ * which is more has not been measured. Connections are taken by accept4(2), as many as were posted: what
  * nobody posted for stays in the backlog.
  *
  * Threads. A ring belongs to the thread that submits. So it is touched only by progress() and flush():
@@ -223,13 +223,13 @@ static void watch_free(struct watch *w)
 	free(w);
 }
 
-/* A poll goes on by itself unless the kernel says that this was the last of it. */
 /* A poll that has come to nothing, and is to be begun again: its thread has ended, or no memory. */
 static bool is_passing(int err)
 {
 	return err == -ECANCELED || is_shortage(err);
 }
 
+/* A poll goes on by itself unless the kernel says that this was the last of it. */
 static void watch_event(struct fab *fab, struct watch *w, int res, bool last)
 {
 	struct source *src = w->src;
@@ -302,6 +302,8 @@ static void uring_harvest(struct fab *fab)
 {
 	int batches = HARVEST_BATCHES;
 
+	/* what made the sleeper ask for this has been heard */
+	atomic_store(&fab->harvest, false);
 	if (fab->asks_left || ring_wants_us(fab->ring)) {
 		epoll_asked(fab);
 		cool_stale(fab);
