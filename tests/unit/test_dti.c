@@ -236,6 +236,44 @@ static void dti_accepts_in_order(void **state)
 	assert_int_equal(ppe_dti_accept(l, d[0], 0, 9), -EISCONN);
 }
 
+/* The name of an accepted connection is looked up when asked for: not when there is none any more. */
+static void dti_name_of_a_lost_connection(void **state)
+{
+	struct ppe_dti *l = listener(b.q), *d = dti_new(&b, b.q, PPE_STREAM, 0);
+	struct fab_conn *c;
+	union fab_addr addr;
+
+	(void)state;
+	assert_int_equal(ppe_dti_bind(d, THERE), 0);
+	assert_int_equal(ppe_dti_accept(l, d, 0, 1), 0);
+	c = stub_incoming(l->listener);
+	expect(b.q, PPE_EV_ACCEPT, 1, 0, 0);
+	stub_inject_error(c, -ECONNRESET);
+	turns(b.ual, 2);
+	assert_int_equal(d->state, DTI_DEAD);
+	assert_int_equal(ppe_dti_local(d, &addr), -ENOTCONN);
+}
+
+/* Nobody will ever come: who waited hears of it, and may be used again. */
+static void dti_listener_dies(void **state)
+{
+	struct ppe_dti *l = listener(b.q), *d[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		d[i] = dti_new(&b, b.q, PPE_STREAM, 0);
+		assert_int_equal(ppe_dti_accept(l, d[i], 0, i), 0);
+	}
+	turn_lock(b.ual);
+	stream_listen_user.failed(l, -EINVAL);
+	turn_run(b.ual, TURN_POST);
+	turn_unlock(b.ual);
+	for (int i = 0; i < 3; i++) {
+		expect(b.q, PPE_EV_ACCEPT, i, -EINVAL, 0);
+		assert_int_equal(d[i]->state, DTI_IDLE);
+	}
+}
+
 static void dti_accept_waits_for_room(void **state)
 {
 	struct ppe_evq *small = evq_new(b.ual, 2, 0);
@@ -408,6 +446,8 @@ int main(void)
 		TEST(dti_accept_times_out),
 		TEST(dti_accept_is_cancelled),
 		TEST(dti_listener_is_destroyed),
+		TEST(dti_listener_dies),
+		TEST(dti_name_of_a_lost_connection),
 		TEST(dti_connection_is_told_before_its_bytes),
 		TEST(dti_options_are_kept_until_there_is_a_connection),
 		TEST(dti_options_of_the_child_win),
