@@ -68,7 +68,7 @@ typedef struct {
 
 #define DUSI_POOL_CLASSES 4
 
-/* [extension] A promise: one thread makes every call. Lets io_uring work without locks. */
+/* [extension] A promise: one thread makes every call. Posts and io_uring then do without locks. */
 #define DUSI_SINGLE_THREAD 0x01
 
 /* Zeroed members mean the default. */
