@@ -110,6 +110,11 @@ struct fab_listener; /* one listening address */
 
 /* Upcalls of a stream connection. Every slot is filled. */
 struct fab_stream_user {
+	/*
+	 * The fabric may ask other connections of this kind before it comes back with the outcome of
+	 * what tx_next or rx_next named on this one: their writes, or reads, go to the kernel together.
+	 */
+	bool interleaves;
 	/* The outcome of connect(). On error the connection is already gone: do not close it. */
 	void (*connected)(void *user, int err);
 	/*
@@ -197,6 +202,7 @@ enum fab_option { FAB_OPT_NODELAY, FAB_OPT_KEEPALIVE, FAB_OPT_SNDBUF, FAB_OPT_RC
 
 struct fab_stream_ops {
 	const char *name;
+	unsigned open_writes; /* writes, each of another connection, that may be open at once */
 	/* -EOPNOTSUPP: not on this machine, or not with this kind of owner: the reason was logged. */
 	int (*open)(const struct fab_env *env, struct fab **out);
 	/* Every connection and listener must have been closed. */

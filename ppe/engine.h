@@ -289,6 +289,10 @@ struct ppe_dti {
 		struct fab_msg_listener *mlistener;
 	};
 
+	struct tx_write *write; /* being made */
+	struct anon_buf
+		*landing; /* what rx_next named, when it is no anonymous buffer of ours yet */
+
 	/* the send that is partly on the wire */
 	bool tx_part;
 	bool tx_cold; /* the file's bytes that are next are being read */
@@ -442,6 +446,17 @@ struct tx_op {
 	uint64_t offset;
 };
 #define TX_BATCH 128
+#define TX_BATCH_SMALL 8
+
+/*
+ * A write that the fabric is making for one connection, between tx_next and tx_done: the sends that
+ * went into it. One is large; where the fabric has several open at once, the others are small.
+ */
+struct tx_write {
+	struct tx_write *next; /* in ual->writes, while it is free */
+	unsigned count, max;
+	struct tx_op op[];
+};
 
 /* Heuristics' words: several readers may write them, and any of the values will do. */
 #define get_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
@@ -513,7 +528,7 @@ struct ppe_ual {
 	uint32_t ndtis, dti_first_free;
 	struct ppe_evq **evqs;
 	uint32_t nevqs;
-	struct anon_buf *landing; /* where unexpected stream bytes land first */
+	struct anon_buf *landing; /* the next buffer for bytes of a stream that nobody expects */
 	uint32_t turns;
 
 	/* files */
@@ -530,10 +545,8 @@ struct ppe_ual {
 	struct wire_send *sends; /* what the link sends_of has been asked for in this write */
 	struct msg_link *sends_of;
 	unsigned nsends;
-	struct tx_op *batch;
-	unsigned batch_count;
-	uint32_t batch_slots; /* of their queue, in all */
-	uint8_t *sink;        /* dropped bytes land here */
+	struct tx_write *writes; /* not in use; the large one is first */
+	uint8_t *sink;           /* dropped bytes land here */
 	struct ppe_counters counters;
 };
 

@@ -149,6 +149,31 @@ static size_t tx_piece(struct ppe_dti *d, const struct tx_op *op, uint32_t done)
 	return file_ready(d, op->file, op->offset + done, op->len - done);
 }
 
+/* There is always one: a fabric says how many it has open at most. */
+static bool write_open(struct ppe_dti *d)
+{
+	struct ppe_ual *ual = d->ual;
+
+	if (!ual->writes)
+		return false;
+	d->write = ual->writes;
+	ual->writes = d->write->next;
+	d->write->count = 0;
+	return true;
+}
+
+/* The large one goes first again. */
+static void write_close(struct ppe_dti *d)
+{
+	struct tx_write **at = &d->ual->writes;
+
+	if (d->write->max == TX_BATCH_SMALL && *at && (*at)->max == TX_BATCH)
+		at = &(*at)->next;
+	d->write->next = *at;
+	*at = d->write;
+	d->write = NULL;
+}
+
 /* The range that is first is a write of its own. */
 static int tx_next_file(struct ppe_dti *d, struct tx_op *op, struct iovec *iov)
 {
@@ -162,20 +187,19 @@ static int tx_next_file(struct ppe_dti *d, struct tx_op *op, struct iovec *iov)
 	d->tx_range.fd = atomic_load(&op->file->fd);
 	d->tx_range.offset = op->offset + d->tx_off;
 	iov[0] = (struct iovec){ &d->tx_range, piece };
-	d->ual->batch_count = 1;
+	d->write->count = 1;
 	return FAB_TX_FILE;
 }
 
-static int stream_tx_next(void *user, struct iovec *iov, int max, size_t limit)
+/* Gathers what the write that is open may carry. */
+static int tx_gather(struct ppe_dti *d, struct iovec *iov, int max, size_t limit)
 {
-	struct ppe_dti *d = user;
-	struct ppe_ual *ual = d->ual;
-	struct tx_op *op = ual->batch;
+	struct tx_write *w = d->write;
+	struct tx_op *op = w->op;
 	uint32_t ahead = 0;
 	size_t bytes = 0;
 	int used = 0, more = 0, n;
 
-	ual->batch_count = 0;
 	n = tx_first(d, op);
 	if (n >= 0 && op->file && op->len)
 		return tx_next_file(d, op, iov);
@@ -184,8 +208,8 @@ static int stream_tx_next(void *user, struct iovec *iov, int max, size_t limit)
 		used += n;
 		bytes += op->len;
 		ahead += op->slots;
-		op = &ual->batch[++ual->batch_count];
-		if (used + PPE_SGE_MAX > max || bytes >= limit || ual->batch_count == TX_BATCH)
+		op = &w->op[++w->count];
+		if (used + PPE_SGE_MAX > max || bytes >= limit || w->count == w->max)
 			break;
 		n = tx_resolve(d, op, ahead);
 		if (n >= 0 && op->file && op->len) {
@@ -196,22 +220,36 @@ static int stream_tx_next(void *user, struct iovec *iov, int max, size_t limit)
 		if (n >= 0 && !evq_reserve(d->tx_evq))
 			break;
 	}
-	/* sends of no bytes alone make no write */
-	if (ual->batch_count && !used) {
-		stream_user.tx_done(d, 0);
-		return stream_tx_next(user, iov, max, limit);
-	}
 	return used | more;
+}
+
+static int stream_tx_next(void *user, struct iovec *iov, int max, size_t limit)
+{
+	struct ppe_dti *d = user;
+
+	while (write_open(d)) {
+		int n = tx_gather(d, iov, max, limit);
+
+		if (n & ~FAB_TX_MORE)
+			return n;
+		if (!d->write->count) {
+			write_close(d);
+			break;
+		}
+		/* sends of no bytes alone make no write */
+		stream_user.tx_done(d, 0);
+	}
+	return 0;
 }
 
 static void stream_tx_done(void *user, size_t n)
 {
 	struct ppe_dti *d = user;
-	struct ppe_ual *ual = d->ual;
+	struct tx_write *w = d->write;
 	unsigned i;
 
-	for (i = 0; i < ual->batch_count; i++) {
-		struct tx_op *op = &ual->batch[i];
+	for (i = 0; i < w->count; i++) {
+		struct tx_op *op = &w->op[i];
 		size_t left = op->len - d->tx_off;
 
 		if (n < left)
@@ -221,34 +259,34 @@ static void stream_tx_done(void *user, size_t n)
 		d->tx_part = false;
 		tx_finish(d, &op->copy, op->slots, 0, op->len);
 	}
-	if (i < ual->batch_count && n) {
-		d->tx_copy = ual->batch[i].copy;
+	if (i < w->count && n) {
+		d->tx_copy = w->op[i].copy;
 		d->tx_off += n;
 		d->tx_part = true;
 	}
 	/* what the write did not reach is as if it had not been asked for */
-	for (i += d->tx_part; i < ual->batch_count; i++)
+	for (i += d->tx_part; i < w->count; i++)
 		evq_unreserve(d->tx_evq);
-	ual->batch_count = 0;
+	write_close(d);
 	if (ppe_spsc_count(&d->sh->sq))
-		ual->fabric.stream->tx_want(d->conn);
+		d->ual->fabric.stream->tx_want(d->conn);
 }
 
 static int stream_tx_fault(void *user, int err)
 {
 	struct ppe_dti *d = user;
-	struct ppe_ual *ual = d->ual;
-	struct tx_op *op = ual->batch;
+	struct tx_op *op;
 
-	if (!ual->batch_count)
+	if (!d->write)
 		return err;
-	for (unsigned i = 1; i < ual->batch_count; i++)
+	op = d->write->op;
+	for (unsigned i = 1; i < d->write->count; i++)
 		evq_unreserve(d->tx_evq);
-	ual->batch_count = 0;
 	d->tx_part = false;
-	wr_reject(ual, err);
+	wr_reject(d->ual, err);
 	tx_finish(d, &op->copy, op->slots, err, d->tx_off);
 	d->tx_off = 0;
+	write_close(d);
 	return 0;
 }
 
@@ -449,28 +487,27 @@ static int anon_next(struct ppe_dti *d, struct iovec *iov)
 	}
 	if (anon_over_share(d))
 		return 0;
-	/* taken by this connection only when something has landed in it */
-	if (!ual->landing)
-		ual->landing = anon_take(ual);
-	if (!ual->landing) {
+	/* goes back when nothing lands in it */
+	d->landing = ual->landing ? ual->landing : anon_take(ual);
+	ual->landing = NULL;
+	if (!d->landing) {
 		count(ual, pool_stalls, 1);
 		if (!list_linked(&d->pool_wait))
 			list_add_tail(&ual->pool_waiters, &d->pool_wait);
 		return 0;
 	}
 	d->rx_target = RX_ANON;
-	iov[0] = (struct iovec){ ual->landing->data, ual->landing->room };
+	iov[0] = (struct iovec){ d->landing->data, d->landing->room };
 	return 1;
 }
 
 static void anon_landed(struct ppe_dti *d, size_t n)
 {
-	struct ppe_ual *ual = d->ual;
 	struct anon_buf *b = d->anon_tail;
 
-	if (!b || b->room - b->len < ANON_TAIL_MIN) {
-		b = ual->landing;
-		ual->landing = NULL;
+	if (d->landing) {
+		b = d->landing;
+		d->landing = NULL;
 		if (d->anon_tail)
 			d->anon_tail->next = b;
 		else
@@ -479,7 +516,7 @@ static void anon_landed(struct ppe_dti *d, size_t n)
 		d->anon_bytes += anon_size(b);
 	}
 	b->len += n;
-	count(ual, anon_bytes, n);
+	count(d->ual, anon_bytes, n);
 	dti_starved(d);
 }
 
@@ -499,6 +536,20 @@ static void rx_landed(struct ppe_dti *d, size_t n)
 	d->rx_target = RX_NOWHERE;
 }
 
+/* The buffer is for the next who needs one; two of them only when two reads were planned at once. */
+static void landing_put(struct ppe_dti *d)
+{
+	struct ppe_ual *ual = d->ual;
+
+	if (ual->landing) {
+		count(ual, pool_used, -anon_size(d->landing));
+		pool_put(&ual->pool, d->landing);
+	} else {
+		ual->landing = d->landing;
+	}
+	d->landing = NULL;
+}
+
 /* A read that was planned and found nothing: its event slot is free again. */
 static void stream_rx_none(void *user)
 {
@@ -506,6 +557,8 @@ static void stream_rx_none(void *user)
 
 	if (d->rx_target == RX_RECV)
 		evq_unreserve(d->rx_evq);
+	if (d->landing)
+		landing_put(d);
 	d->rx_target = RX_NOWHERE;
 }
 
@@ -584,10 +637,11 @@ static void stream_failed(void *user, int err)
 	struct ppe_dti *d = user;
 
 	stream_rx_none(d);
-	for (unsigned i = 0; i < d->ual->batch_count; i++)
-		if (i || !d->tx_part)
+	if (d->write) {
+		for (unsigned i = d->tx_part; i < d->write->count; i++)
 			evq_unreserve(d->tx_evq);
-	d->ual->batch_count = 0;
+		write_close(d);
+	}
 	d->ual->fabric.stream->conn_close(d->conn, false);
 	d->conn = NULL;
 	dti_die(d, err);
@@ -650,6 +704,7 @@ static void stream_listen_failed(void *user, int err)
 }
 
 const struct fab_stream_user stream_user = {
+	.interleaves = true,
 	.connected = stream_connected,
 	.tx_next = stream_tx_next,
 	.tx_done = stream_tx_done,

@@ -143,6 +143,38 @@ static void env_log(void *arg, int level, const char *text)
 		ual->log(ual->log_arg, level, text);
 }
 
+static int write_add(struct ppe_ual *ual, unsigned max)
+{
+	struct tx_write *w = calloc(1, sizeof(*w) + max * sizeof(w->op[0]));
+
+	if (!w)
+		return -ENOMEM;
+	w->max = max;
+	w->next = ual->writes;
+	ual->writes = w;
+	return 0;
+}
+
+/* As many as the fabric may have open at once. */
+static int writes_init(struct ppe_ual *ual)
+{
+	int err = 0;
+
+	for (unsigned i = 1; i < ual->fabric.stream->open_writes && !err; i++)
+		err = write_add(ual, TX_BATCH_SMALL);
+	return err ? err : write_add(ual, TX_BATCH);
+}
+
+static void writes_free(struct ppe_ual *ual)
+{
+	while (ual->writes) {
+		struct tx_write *w = ual->writes;
+
+		ual->writes = w->next;
+		free(w);
+	}
+}
+
 static int fabric_start(struct ppe_ual *ual, const struct ppe_ual_attr *attr)
 {
 	struct fab_msg_attr msg = attr->msg;
@@ -204,10 +236,9 @@ static int tables_init(struct ppe_ual *ual, const struct ppe_ual_attr *attr)
 		return -EINVAL;
 	ual->dtis = calloc(ual->max_dtis, sizeof(*ual->dtis));
 	ual->evqs = calloc(ual->max_evqs, sizeof(*ual->evqs));
-	ual->batch = calloc(TX_BATCH, sizeof(*ual->batch));
 	ual->sends = calloc(WIRE_BATCH, sizeof(*ual->sends));
 	ual->sink = malloc(SINK_BYTES);
-	if (!ual->dtis || !ual->evqs || !ual->batch || !ual->sends || !ual->sink)
+	if (!ual->dtis || !ual->evqs || !ual->sends || !ual->sink)
 		return -ENOMEM;
 	return bells_init(ual);
 }
@@ -235,7 +266,7 @@ static void memory_free(struct ppe_ual *ual)
 	timers_destroy(&ual->timers);
 	free((void *)ual->bells.slot);
 	free(ual->sink);
-	free(ual->batch);
+	writes_free(ual);
 	free(ual->sends);
 	free(ual->evqs);
 	free(ual->dtis);
@@ -290,6 +321,11 @@ int ppe_ual_open(const struct ppe_ual_attr *attr, struct ppe_ual **out)
 		err = memory_init(ual, attr);
 	if (!err)
 		err = fabric_start(ual, attr);
+	if (!err) {
+		err = writes_init(ual);
+		if (err)
+			fabric_close(&ual->fabric);
+	}
 	if (err) {
 		memory_free(ual);
 		return err;
