@@ -181,6 +181,7 @@ static void close_fds(struct fab *fab)
 void fab_free(struct fab *fab)
 {
 	close_fds(fab);
+	free(fab->batch);
 	free(fab);
 }
 
@@ -190,6 +191,13 @@ int fab_new(const struct fab_env *env, const struct watcher *watcher, struct fab
 
 	if (!fab)
 		return -ENOMEM;
+	if (watcher->transfer) {
+		fab->batch = calloc(BATCH_MAX, sizeof(*fab->batch));
+		if (!fab->batch) {
+			free(fab);
+			return -ENOMEM;
+		}
+	}
 	fab->env = *env;
 	fab->watcher = watcher;
 	fab->watchfd = -1;
@@ -204,6 +212,7 @@ int fab_new(const struct fab_env *env, const struct watcher *watcher, struct fab
 	if (fab->kickfd < 0) {
 		int err = -errno;
 
+		free(fab->batch);
 		free(fab);
 		return err;
 	}

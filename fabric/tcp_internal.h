@@ -4,10 +4,11 @@
  *
  *	tcp.c		the instance and its sleeper, what is common to its sources
  *	tcp_epoll.c	how the kernel tells of readiness: epoll, and so the fabric "tcp"
- *	uring.c		the same: polls in an io_uring, and so the fabric "uring"
+ *	uring*.c	the same by an io_uring, and so the fabric "uring"; see uring.h
  *	tcp_listen.c	listeners, and the connections that they accept
  *	tcp_conn.c	connecting, closing, addresses, options
  *	tcp_io.c	one turn: who has work, and a visit to each
+ *	tcp_batch.c	several connections' reads, or writes, at once
  *	tcp_rx.c	reads into the places that the user names, hot connections
  *	tcp_tx.c	gathered writes of what the user gives
  *
@@ -38,6 +39,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "fabric/fabric.h"
@@ -151,6 +153,20 @@ struct fab_listener {
 
 #define HOT_MAX 4
 
+/* A read or a write that goes to the kernel together with those of other connections. */
+#define BATCH_MAX 32
+#define BATCH_WORTH 3 /* fewer are cheaper one by one */
+#define BATCH_IOV 64
+
+struct io_slot {
+	struct fab_conn *c;
+	struct msghdr msg; /* of iov */
+	int flags;
+	size_t room;
+	ssize_t ret; /* its outcome: bytes, or a negative code */
+	struct iovec iov[BATCH_IOV];
+};
+
 /* How the kernel tells what sources are ready. */
 struct watcher {
 	/* Asking costs a system call also when there is nothing. */
@@ -165,6 +181,11 @@ struct watcher {
 	void (*harvest)(struct fab *fab);
 	/* Hands on what add() and remove() asked for, where they could not: clears asks_left. */
 	void (*submit)(struct fab *fab);
+	/*
+	 * Does what the first @n of fab->batch ask for, all of them reads or all writes, as if by recv(2)
+	 * and sendmsg(2), and leaves their outcomes there. NULL: it has nothing better than those.
+	 */
+	void (*transfer)(struct fab *fab, unsigned n, bool write);
 	/* [sleeper] As fab_stream_ops.wait, with nothing pending. */
 	int (*sleep)(struct fab *fab, int64_t timeout_ns);
 	/* For wait_fd(), once: a descriptor that polls readable when harvest() would find something. */
@@ -192,6 +213,9 @@ struct fab {
 	bool asks_left;      /* the watcher has requests that the kernel has not */
 	unsigned depth;      /* calls into the fabric on the stack */
 	unsigned sources;    /* open connections and listeners */
+
+	struct io_slot *batch; /* BATCH_MAX; NULL: the watcher has no use for it */
+	unsigned batched;
 
 	/* One turn's bounds; see progress(). */
 	uint32_t tick;
@@ -302,6 +326,8 @@ void source_event(struct source *src, uint32_t events);
 void source_fail(struct source *src, int err);
 void conn_check_ready(struct fab_conn *c);
 void conn_dirty(struct fab_conn *c);
+/* Has it more to do? Behind the others, and in the next turn. */
+void conn_later(struct fab_conn *c);
 void conn_fail(struct fab_conn *c, int err);
 int tcp_progress(struct fab *fab, int budget);
 
@@ -309,10 +335,29 @@ int tcp_progress(struct fab *fab, int budget);
 
 void tcp_rx_want(struct fab_conn *c);
 void rx_run(struct fab_conn *c);
+bool rx_plan(struct fab_conn *c, struct io_slot *s);
+void rx_outcome(struct io_slot *s);
+ssize_t rx_read(struct fab_conn *c, struct iovec *iov, int cnt);
 void conn_cool(struct fab_conn *c);
 void cool_stale(struct fab *fab);
 
+/* ------------------------------------------------------------------ tcp_batch.c */
+
+/* May it wait for others, to be read or written with them? */
+static inline bool batchable(const struct fab_conn *c)
+{
+	return c->src.fab->batch && c->ops->interleaves;
+}
+
+/* Does what has been planned; afterwards nothing is. */
+void batch_reads(struct fab *fab);
+size_t batch_writes(struct fab *fab);
+
 /* ------------------------------------------------------------------ tcp_tx.c */
+
+bool tx_plan(struct fab_conn *c, struct io_slot *s, size_t *sent);
+void tx_outcome(struct io_slot *s, size_t *sent);
+ssize_t tx_write(struct fab_conn *c, struct msghdr *msg, int flags);
 
 void tcp_tx_want(struct fab_conn *c);
 void tcp_tx_now(struct fab_conn *c);

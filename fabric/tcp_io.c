@@ -126,24 +126,36 @@ void source_fail(struct source *src, int err)
 		listener_fail(src_listener(src), err);
 }
 
-static void visit_conn(struct fab_conn *c)
+void conn_later(struct fab_conn *c)
 {
-	if (c->src.flags & SRC_CONNECTING) {
-		connect_finish(c);
-		return;
-	}
-	if (c->src.lag)
-		c->src.lag--;
-	else if (conn_has_work(c))
-		rx_run(c);
-	/* Still has some: behind the others, and in the next turn. */
 	if (conn_has_work(c) && !linked(&c->src.ready))
 		link_append(&c->src.fab->later, &c->src.ready);
 }
 
+static void visit_conn(struct fab_conn *c)
+{
+	struct fab *fab = c->src.fab;
+
+	if (c->src.flags & SRC_CONNECTING) {
+		connect_finish(c);
+		return;
+	}
+	if (c->src.lag) {
+		c->src.lag--;
+	} else if (conn_has_work(c) && batchable(c)) {
+		if (rx_plan(c, &fab->batch[fab->batched]) && ++fab->batched == BATCH_MAX)
+			batch_reads(fab);
+		return;
+	} else if (conn_has_work(c)) {
+		rx_run(c);
+	}
+	/* Still has some: behind the others, and in the next turn. */
+	conn_later(c);
+}
+
 static bool turn_over(const struct fab *fab)
 {
-	return fab->done >= fab->budget || fab->bytes >= FAB_TURN_BYTES;
+	return fab->done + (int)fab->batched >= fab->budget || fab->bytes >= FAB_TURN_BYTES;
 }
 
 /* Each source once a turn; one that becomes ready meanwhile (an accepted connection) included. */
@@ -163,6 +175,8 @@ static void run_ready(struct fab *fab)
 		else
 			accept_run(src_listener(src));
 	}
+	if (fab->batched)
+		batch_reads(fab);
 }
 
 /* Whether the hot connection @c was, or now is, read in this turn. */
@@ -199,6 +213,8 @@ static bool run_hot(struct fab *fab)
 		return false;
 	for (int i = 0; i < HOT_MAX; i++)
 		tried += try_hot(fab, fab->hot[i]);
+	if (fab->batched)
+		batch_reads(fab);
 	if (tried > 1 && fab->done == done)
 		fab->hot_misses++;
 	return fab->watcher->dear ? tried : fab->done != done;

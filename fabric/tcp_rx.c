@@ -171,7 +171,7 @@ static bool rx_error(struct fab_conn *c, int err)
 	return false;
 }
 
-static ssize_t rx_read(struct fab_conn *c, const struct iovec *iov, int cnt)
+ssize_t rx_read(struct fab_conn *c, struct iovec *iov, int cnt)
 {
 	ssize_t n;
 
@@ -217,11 +217,9 @@ static bool rx_short(struct fab_conn *c, size_t n)
 	return false;
 }
 
-/* Reads once; returns whether to go on, and in @n what was read, of at most @room. */
-static bool rx_once(struct fab_conn *c, const struct iovec *iov, int cnt, size_t room, size_t *n)
+/* What a read gave; returns whether to go on, and in @n what was read, of at most @room. */
+static bool rx_took(struct fab_conn *c, ssize_t ret, size_t room, size_t *n)
 {
-	ssize_t ret = rx_read(c, iov, cnt);
-
 	*n = 0;
 	if (ret == 0) {
 		rx_end(c);
@@ -234,16 +232,18 @@ static bool rx_once(struct fab_conn *c, const struct iovec *iov, int cnt, size_t
 	return *n == room || rx_short(c, *n);
 }
 
-/* Reads @c until it is empty, its user stops, or it has had its share of the turn. */
-void rx_run(struct fab_conn *c)
+/*
+ * Reads @c until it is empty, its user stops, or it has had its share of the turn. @n bytes have been
+ * read that the user has not been told of; @more: there may be more. What was read is told in any
+ * case, by the question for what comes next.
+ */
+static void rx_go_on(struct fab_conn *c, size_t n, bool more)
 {
 	struct fab *fab = c->src.fab;
 	struct iovec iov[RX_IOV_MAX];
-	size_t room, got = 0, n = 0;
-	bool more = true;
+	size_t room, got = n;
 	int cnt;
 
-	/* What was read is told in any case, by the question for what comes next. */
 	while (more || n) {
 		cnt = rx_ask(c, n, iov);
 		if (!cnt)
@@ -255,9 +255,41 @@ void rx_run(struct fab_conn *c)
 			c->ops->rx_none(c->user);
 			return;
 		}
-		more = rx_once(c, iov, cnt, room, &n);
+		more = rx_took(c, rx_read(c, iov, cnt), room, &n);
 		got += n;
 	}
+}
+
+void rx_run(struct fab_conn *c)
+{
+	rx_go_on(c, 0, true);
+}
+
+/* The first read of a connection, to be made with others. False: there is none to be made. */
+bool rx_plan(struct fab_conn *c, struct io_slot *s)
+{
+	int cnt = rx_ask(c, 0, s->iov);
+
+	if (!cnt)
+		return false;
+	s->room = rx_bound(s->iov, &cnt);
+	if (!s->room) {
+		c->src.flags &= ~SRC_RX_WANT;
+		c->ops->rx_none(c->user);
+		return false;
+	}
+	s->c = c;
+	s->flags = MSG_DONTWAIT;
+	s->msg = (struct msghdr){ .msg_iov = s->iov, .msg_iovlen = (size_t)cnt };
+	return true;
+}
+
+void rx_outcome(struct io_slot *s)
+{
+	size_t n;
+	bool more = rx_took(s->c, s->ret, s->room, &n);
+
+	rx_go_on(s->c, n, more);
 }
 
 void tcp_rx_want(struct fab_conn *c)

@@ -98,15 +98,13 @@ static bool tx_error(struct fab_conn *c, int err)
 	}
 }
 
-static ssize_t tx_write(struct fab_conn *c, struct iovec *iov, int cnt, bool more)
+ssize_t tx_write(struct fab_conn *c, struct msghdr *msg, int flags)
 {
-	int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)cnt };
 	ssize_t n;
 
 	do {
 		COUNT(c->src.fab, sys_write, 1);
-		n = sendmsg(c->src.fd, &msg, flags);
+		n = sendmsg(c->src.fd, msg, flags);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
@@ -193,64 +191,112 @@ static bool tx_file(struct fab_conn *c, const struct iovec *iov, size_t *sent)
 }
 
 /*
- * One write; returns whether another must follow at once. After a short one it must: the socket is
- * full, or the memory behind what was taken cannot be read, and only the next write tells which.
- * For a full socket an edge will come, for bad memory none would.
+ * Asks for the next write, of at most @max entries. False: there is none, or it was a file's, which is
+ * out; @again then says whether to ask once more at once.
  */
-static bool tx_once(struct fab_conn *c, struct iovec *iov, size_t *sent)
+static bool tx_ask(struct fab_conn *c, struct io_slot *s, int max, bool *again, size_t *sent)
 {
-	size_t room;
-	ssize_t n;
-	bool more;
 	int cnt;
 
+	*again = false;
 	c->src.flags &= ~SRC_TX_WANT;
-	cnt = c->ops->tx_next(c->user, iov, FAB_IOV_MAX, FAB_WRITE_BYTES);
+	cnt = c->ops->tx_next(c->user, s->msg.msg_iov, max, FAB_WRITE_BYTES);
 	if (src_dead(&c->src) || cnt <= 0)
 		return false;
-	if (cnt & FAB_TX_FILE)
-		return tx_file(c, iov, sent);
-	more = cnt & FAB_TX_MORE;
-	cnt &= ~FAB_TX_MORE;
-	room = iov_bytes(iov, cnt);
-	if (!room)
+	if (cnt & FAB_TX_FILE) {
+		*again = tx_file(c, s->msg.msg_iov, sent);
 		return false;
-	n = tx_write(c, iov, cnt, more);
-	if (n < 0)
-		return tx_error(c, (int)n);
-	*sent += (size_t)n;
-	COUNT(c->src.fab, tx_bytes, (uint64_t)n);
-	c->ops->tx_done(c->user, (size_t)n);
+	}
+	s->c = c;
+	s->flags = MSG_NOSIGNAL | MSG_DONTWAIT | (cnt & FAB_TX_MORE ? MSG_MORE : 0);
+	s->msg.msg_iovlen = (size_t)(cnt & ~FAB_TX_MORE);
+	s->room = iov_bytes(s->msg.msg_iov, (int)s->msg.msg_iovlen);
+	return s->room;
+}
+
+/*
+ * What a write of @max entries at most came to; returns whether another must follow at once. After a
+ * short one it must: the socket is full, or the memory behind what was taken cannot be read, and only
+ * the next write tells which. For a full socket an edge will come, for bad memory none would.
+ */
+static bool tx_took(struct io_slot *s, int max, size_t *sent)
+{
+	struct fab_conn *c = s->c;
+	struct fab *fab = c->src.fab;
+	size_t n = (size_t)s->ret;
+
+	if (s->ret < 0)
+		return tx_error(c, (int)s->ret);
+	*sent += n;
+	COUNT(fab, tx_bytes, n);
+	c->ops->tx_done(c->user, n);
 	if (src_dead(&c->src))
 		return false;
-	if ((size_t)n < room) {
-		COUNT(c->src.fab, tx_short, 1);
+	if (n < s->room) {
+		COUNT(fab, tx_short, 1);
 		return true;
 	}
-	if (more)
+	if (s->flags & MSG_MORE)
 		return true;
 	/* The list may have been cut by a bound: ask again at the next flush. */
-	if (room >= FAB_WRITE_BYTES / 4 || cnt >= FAB_IOV_MAX / 4)
+	if (s->room >= FAB_WRITE_BYTES / 4 || (int)s->msg.msg_iovlen >= max / 4)
 		conn_dirty(c);
 	return false;
+}
+
+static bool tx_once(struct fab_conn *c, struct io_slot *s, size_t *sent)
+{
+	bool again;
+
+	if (!tx_ask(c, s, FAB_IOV_MAX, &again, sent))
+		return again;
+	s->ret = tx_write(c, &s->msg, s->flags);
+	return tx_took(s, FAB_IOV_MAX, sent);
 }
 
 /* Returns the bytes written. */
 static size_t tx_run(struct fab_conn *c)
 {
 	struct iovec iov[FAB_IOV_MAX];
+	struct io_slot s;
 	size_t sent = 0;
 	int tries = 0;
 	bool again;
 
+	s.msg = (struct msghdr){ .msg_iov = iov };
 	c->src.flags |= SRC_TX_BUSY;
 	do {
-		again = tx_once(c, iov, &sent);
+		again = tx_once(c, &s, &sent);
 	} while (again && sent < FAB_TURN_BYTES && ++tries < TX_TRIES_MAX);
 	c->src.flags &= ~SRC_TX_BUSY;
 	if (again)
 		conn_dirty(c);
 	return sent;
+}
+
+/* The first write of a connection, to be made with others. False: there is none to be made. */
+bool tx_plan(struct fab_conn *c, struct io_slot *s, size_t *sent)
+{
+	bool again;
+
+	c->src.flags |= SRC_TX_BUSY;
+	s->msg = (struct msghdr){ .msg_iov = s->iov };
+	if (tx_ask(c, s, BATCH_IOV, &again, sent))
+		return true;
+	c->src.flags &= ~SRC_TX_BUSY;
+	if (again)
+		*sent += tx_run(c);
+	return false;
+}
+
+void tx_outcome(struct io_slot *s, size_t *sent)
+{
+	struct fab_conn *c = s->c;
+	bool again = tx_took(s, BATCH_IOV, sent);
+
+	c->src.flags &= ~SRC_TX_BUSY;
+	if (again)
+		*sent += tx_run(c);
 }
 
 void tcp_tx_want(struct fab_conn *c)
@@ -278,17 +324,28 @@ void tcp_tx_now(struct fab_conn *c)
 void tcp_flush(struct fab *fab)
 {
 	struct link todo;
-	size_t sent = 0;
+	size_t sent = 0, planned = 0;
 
 	fab_enter(fab);
 	link_init(&todo);
 	link_splice(&todo, &fab->dirty);
-	while (linked(&todo) && sent < FAB_TURN_BYTES) {
+	while (linked(&todo) && sent + planned < FAB_TURN_BYTES) {
 		struct fab_conn *c = container(todo.next, struct fab_conn, dirty);
+		struct io_slot *s = &fab->batch[fab->batched];
 
 		link_del(&c->dirty);
-		sent += tx_run(c);
+		if (!batchable(c)) {
+			sent += tx_run(c);
+		} else if (tx_plan(c, s, &sent)) {
+			planned += s->room;
+			if (++fab->batched == BATCH_MAX) {
+				sent += batch_writes(fab);
+				planned = 0;
+			}
+		}
 	}
+	if (fab->batched)
+		batch_writes(fab);
 	/* Those that had no turn go first in the next one. */
 	link_splice(&todo, &fab->dirty);
 	link_splice(&fab->dirty, &todo);

@@ -27,10 +27,9 @@
  * A poll holds its socket open beyond close(2), until its cancellation has got through: the peer, and
  * who wants to listen there, are told before.
  */
-#include "fabric/tcp_internal.h"
+#include "fabric/uring.h"
 
 #include <errno.h>
-#include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,279 +39,6 @@
 
 #define RING_REQUESTS 256 /* handed in together; more go in pieces */
 #define RING_COMPLETIONS 4096
-#define HARVEST_BATCH 64
-#define HARVEST_BATCHES 8
-
-/* The kernel's cookie. It outlives its source until the kernel's last word on it. */
-struct watch {
-	struct link link;   /* on ring->ask, ->drop or ->polling */
-	struct source *src; /* NULL: closed, or the kick */
-	bool polling;       /* the kernel has it */
-};
-
-struct ring {
-	struct io_uring uring;
-	bool owned;            /* one thread submits and sleeps */
-	bool lost;             /* it has been said that the ring cannot be used */
-	_Atomic bool disabled; /* [sleeper] ... and is not known yet */
-	int showfd;            /* for wait_fd(); -1: the ring itself, or not asked for */
-	struct watch kick;     /* of a ring that is owned */
-	struct link ask;       /* to be begun */
-	struct link drop;      /* to be cancelled */
-	struct link polling;   /* the kernel has them */
-};
-
-/* ------------------------------------------------------------------ asking */
-
-static int uring_add(struct source *src)
-{
-	struct ring *ring = src->fab->ring;
-	struct watch *w = calloc(1, sizeof(*w));
-
-	if (!w)
-		return -ENOMEM;
-	w->src = src;
-	src->watch = w;
-	link_append(&ring->ask, &w->link);
-	src->fab->asks_left = true;
-	return 0;
-}
-
-/* What close(2) would have done, were it the last to hold the socket. */
-static void hush(struct source *src)
-{
-	const struct sockaddr none = { .sa_family = AF_UNSPEC };
-
-	COUNT(src->fab, sys_other, 1);
-	if (src->flags & SRC_RESET)
-		connect(src->fd, &none, sizeof(none));
-	else
-		shutdown(src->fd, SHUT_RDWR);
-}
-
-static void uring_remove(struct source *src)
-{
-	struct ring *ring = src->fab->ring;
-	struct watch *w = src->watch;
-
-	src->watch = NULL;
-	w->src = NULL;
-	link_del(&w->link);
-	if (!w->polling) {
-		free(w);
-		return;
-	}
-	hush(src);
-	link_append(&ring->drop, &w->link);
-	src->fab->asks_left = true;
-}
-
-/* ------------------------------------------------------------------ handing in */
-
-/* Not by its own function, which liburing 2.3 has and does not export. */
-static int ring_enable(struct ring *ring)
-{
-	return io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
-				 0);
-}
-
-/* The kernel is short of something, for now. Other errors stay. */
-static bool is_shortage(int err)
-{
-	return err == -EAGAIN || err == -EBUSY || err == -ENOMEM || err == -EINTR;
-}
-
-/*
- * 0, or an error. One that stays, as -EEXIST when the ring is another thread's, is said once: nothing is
- * watched any more that is not watched yet, and whoever waits would only go round in circles.
- */
-static int ring_enter(struct fab *fab)
-{
-	struct ring *ring = fab->ring;
-	int err = 0;
-
-	if (ring->disabled)
-		err = ring_enable(ring);
-	if (!err) {
-		ring->disabled = false;
-		COUNT(fab, sys_uring, 1);
-		err = io_uring_submit_and_get_events(&ring->uring);
-	}
-	if (err < 0 && !is_shortage(err) && !ring->lost) {
-		ring->lost = true;
-		fab_logf(&fab->env, FAB_LOG_WARN, "this thread cannot use the ring: error %d",
-			 -err);
-	}
-	return err < 0 ? err : 0;
-}
-
-static struct io_uring_sqe *request_get(struct fab *fab)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&fab->ring->uring);
-
-	if (!sqe && !ring_enter(fab))
-		sqe = io_uring_get_sqe(&fab->ring->uring);
-	return sqe;
-}
-
-static void request_poll(struct fab *fab, struct io_uring_sqe *sqe, struct watch *w)
-{
-	int fd = w->src ? w->src->fd : fab->kickfd;
-	unsigned events = POLLIN;
-
-	if (w->src && w->src->kind == SRC_CONN)
-		events |= POLLOUT | POLLRDHUP;
-	io_uring_prep_poll_multishot(sqe, fd, events);
-	io_uring_sqe_set_data(sqe, w);
-	w->polling = true;
-}
-
-/*
- * Its own completion says nothing; that of the poll does. (A POLL_REMOVE would do nothing to a poll
- * that has just been woken, as by hush().)
- */
-static void request_cancel(struct fab *fab, struct io_uring_sqe *sqe, struct watch *w)
-{
-	(void)fab;
-	io_uring_prep_cancel(sqe, w, 0);
-	io_uring_sqe_set_data(sqe, NULL);
-	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-}
-
-/* Makes requests of a whole list. False: no place for all of them now. */
-static bool requests_make(struct fab *fab, struct link *list,
-			  void (*make)(struct fab *, struct io_uring_sqe *, struct watch *))
-{
-	while (linked(list)) {
-		struct watch *w = container(list->next, struct watch, link);
-		struct io_uring_sqe *sqe = request_get(fab);
-
-		if (!sqe)
-			return false;
-		make(fab, sqe, w);
-		link_del(&w->link);
-		link_append(&fab->ring->polling, &w->link);
-	}
-	return true;
-}
-
-static void uring_submit(struct fab *fab)
-{
-	struct ring *ring = fab->ring;
-	bool all = requests_make(fab, &ring->drop, request_cancel) &&
-		   requests_make(fab, &ring->ask, request_poll);
-	int err = ring_enter(fab);
-
-	fab->asks_left = !all || io_uring_sq_ready(&ring->uring);
-	if (err && !is_shortage(err))
-		fab->asks_left = false;
-}
-
-/* ------------------------------------------------------------------ what has become ready */
-
-static void watch_again(struct fab *fab, struct watch *w)
-{
-	link_del(&w->link);
-	link_append(&fab->ring->ask, &w->link);
-	fab->asks_left = true;
-}
-
-static void watch_free(struct watch *w)
-{
-	link_del(&w->link);
-	free(w);
-}
-
-/* A poll that has come to nothing, and is to be begun again: its thread has ended, or no memory. */
-static bool is_passing(int err)
-{
-	return err == -ECANCELED || is_shortage(err);
-}
-
-/* A poll goes on by itself unless the kernel says that this was the last of it. */
-static void watch_event(struct fab *fab, struct watch *w, int res, bool last)
-{
-	struct source *src = w->src;
-	bool kick = w == &fab->ring->kick;
-
-	if (kick)
-		fab->kicked = true;
-	if (last) {
-		w->polling = false;
-		if (!src && !kick)
-			watch_free(w);
-		else if (kick || res >= 0 || is_passing(res))
-			watch_again(fab, w);
-	}
-	if (!src)
-		return;
-	if (res >= 0)
-		source_event(src, (uint32_t)res);
-	else if (!is_passing(res))
-		source_fail(src, res);
-}
-
-static bool ring_wants_us(const struct ring *ring)
-{
-	unsigned flags = __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_ACQUIRE);
-
-	return flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-}
-
-/* There is something, and to know what takes an io_uring_enter. */
-static bool uring_guess(struct fab *fab)
-{
-	return !fab->asks_left && ring_wants_us(fab->ring);
-}
-
-/*
- * Before the completions are looked at: what comes later shows again. Work that came in between has
- * been announced in memory first.
- */
-static void show_nothing(struct fab *fab)
-{
-	eventfd_t count;
-
-	if (fab->ring->showfd < 0)
-		return;
-	COUNT(fab, sys_other, 1);
-	eventfd_read(fab->ring->showfd, &count);
-	if (ring_wants_us(fab->ring))
-		fab->asks_left = true;
-}
-
-static unsigned harvest_batch(struct fab *fab)
-{
-	struct io_uring *uring = &fab->ring->uring;
-	struct io_uring_cqe *cqes[HARVEST_BATCH];
-	unsigned n = io_uring_peek_batch_cqe(uring, cqes, HARVEST_BATCH);
-
-	for (unsigned i = 0; i < n; i++) {
-		struct watch *w = io_uring_cqe_get_data(cqes[i]);
-
-		if (w)
-			watch_event(fab, w, cqes[i]->res, !(cqes[i]->flags & IORING_CQE_F_MORE));
-	}
-	io_uring_cq_advance(uring, n);
-	return n;
-}
-
-/* What is left over keeps the ring readable. */
-static void uring_harvest(struct fab *fab)
-{
-	int batches = HARVEST_BATCHES;
-
-	/* what made the sleeper ask for this has been heard */
-	atomic_store(&fab->harvest, false);
-	if (fab->asks_left || ring_wants_us(fab->ring)) {
-		epoll_asked(fab);
-		cool_stale(fab);
-		uring_submit(fab);
-	}
-	show_nothing(fab);
-	while (batches-- && harvest_batch(fab) == HARVEST_BATCH)
-		;
-}
 
 /* ------------------------------------------------------------------ sleeping */
 
@@ -415,6 +141,7 @@ static const struct watcher uring_watcher = {
 	.remove = uring_remove,
 	.harvest = uring_harvest,
 	.submit = uring_submit,
+	.transfer = uring_transfer,
 	.sleep = uring_sleep,
 	.show = uring_show,
 	.close = uring_close,
@@ -517,6 +244,7 @@ static int uring_open(const struct fab_env *env, struct fab **out)
 
 const struct fab_stream_ops uring_ops = {
 	.name = "uring",
+	.open_writes = BATCH_MAX,
 	.open = uring_open,
 	TCP_OPS,
 };

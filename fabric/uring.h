@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * uring.h - the fabric "uring": the inside.
+ *
+ *	uring.c		the ring: set-up, sleeping; what this fabric is
+ *	uring_watch.c	polls and accepts that the kernel keeps, and what it says of them
+ *	uring_batch.c	reads, or writes, of several connections by one io_uring_enter
+ */
+#ifndef ETA_URING_H
+#define ETA_URING_H
+
+#include <liburing.h>
+
+#include "fabric/tcp_internal.h"
+
+#define HARVEST_BATCH 64
+
+/* The kernel's cookie. It outlives its source until the kernel's last word on it. */
+struct watch {
+	struct link link;   /* on ring->ask, ->drop or ->polling */
+	struct source *src; /* NULL: closed, or the kick */
+	bool polling;       /* the kernel has it */
+};
+
+struct ring {
+	struct io_uring uring;
+	bool owned;            /* one thread submits and sleeps */
+	bool lost;             /* it has been said that the ring cannot be used */
+	_Atomic bool disabled; /* [sleeper] ... and is not known yet */
+	int showfd;            /* for wait_fd(); -1: the ring itself, or not asked for */
+	struct watch kick;     /* of a ring that is owned */
+	struct link ask;       /* to be begun */
+	struct link drop;      /* to be cancelled */
+	struct link polling;   /* the kernel has them */
+};
+
+/* 0, or an error; see uring_watch.c. */
+int ring_enter(struct fab *fab);
+/* A request to fill in; NULL: there is no room for one, and none can be made now. */
+struct io_uring_sqe *request_get(struct fab *fab);
+/* The kernel is short of something, for now. Other errors stay. */
+bool is_shortage(int err);
+/* Has the kernel work for us that it does only when we come by? */
+bool ring_wants_us(const struct ring *ring);
+/* What comes from here on makes wait_fd() readable again. */
+void show_nothing(struct fab *fab);
+/* What the kernel says of something that it watches. */
+void watch_event(struct fab *fab, struct watch *w, int res, uint32_t flags);
+
+int uring_add(struct source *src);
+void uring_remove(struct source *src);
+bool uring_guess(struct fab *fab);
+void uring_harvest(struct fab *fab);
+void uring_submit(struct fab *fab);
+int uring_hand_in(struct fab *fab);
+void uring_transfer(struct fab *fab, unsigned n, bool write);
+void watch_free(struct watch *w);
+
+#endif
