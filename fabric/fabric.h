@@ -171,7 +171,10 @@ struct fab_file_range {
 };
 
 struct fab_listen_user {
-	/* One posted accept is done: @conn is the user's; it must bind() or close() it now. */
+	/*
+	 * One posted accept is done: @conn is the user's; it must bind() or close() it now. @peer is
+	 * NULL where it would have to be asked for: conn_addr() does.
+	 */
 	void (*accepted)(void *user, struct fab_conn *conn, const union fab_addr *peer);
 	/* The listener is dead. It must still be closed. */
 	void (*failed)(void *user, int err);

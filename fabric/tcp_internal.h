@@ -181,6 +181,8 @@ struct watcher {
 	void (*harvest)(struct fab *fab);
 	/* Hands on what add() and remove() asked for, where they could not: clears asks_left. */
 	void (*submit)(struct fab *fab);
+	/* The next connection that was accepted already, or -EAGAIN. NULL: accept4(2) it is. */
+	int (*accept)(struct fab_listener *l);
 	/*
 	 * Does what the first @n of fab->batch ask for, all of them reads or all writes, as if by recv(2)
 	 * and sendmsg(2), and leaves their outcomes there. NULL: it has nothing better than those.

@@ -86,12 +86,24 @@ static bool accept_error(struct fab_listener *l, int err)
 	}
 }
 
+static int accept_next(struct fab_listener *l, union fab_addr *peer)
+{
+	struct fab *fab = l->src.fab;
+	socklen_t len = sizeof(*peer);
+	int fd;
+
+	if (fab->watcher->accept)
+		return fab->watcher->accept(l);
+	COUNT(fab, sys_accept, 1);
+	fd = accept4(l->src.fd, &peer->sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /* Takes one connection. Returns whether to try the next at once. */
 static bool accept_one(struct fab_listener *l)
 {
 	struct fab *fab = l->src.fab;
 	union fab_addr peer = { 0 };
-	socklen_t len = sizeof(peer);
 	struct fab_conn *c;
 	int fd;
 
@@ -101,17 +113,14 @@ static bool accept_one(struct fab_listener *l)
 		accept_stall(l, -ENOMEM);
 		return false;
 	}
-	COUNT(fab, sys_accept, 1);
-	fd = accept4(l->src.fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept_next(l, &peer);
 	if (fd < 0) {
-		int err = -errno;
-
 		fab->sources--;
 		free(c);
-		return accept_error(l, err);
+		return accept_error(l, fd);
 	}
 	c->src.fd = fd;
-	accepted(l, c, &peer);
+	accepted(l, c, fab_addr_len(&peer) ? &peer : NULL);
 	return !src_dead(&l->src);
 }
 

@@ -141,6 +141,7 @@ static const struct watcher uring_watcher = {
 	.remove = uring_remove,
 	.harvest = uring_harvest,
 	.submit = uring_submit,
+	.accept = uring_accept,
 	.transfer = uring_transfer,
 	.sleep = uring_sleep,
 	.show = uring_show,

@@ -23,6 +23,10 @@ int uring_add(struct source *src)
 
 	if (!w)
 		return -ENOMEM;
+	if (src->kind == SRC_LISTENER && taken_new(w)) {
+		free(w);
+		return -ENOMEM;
+	}
 	w->src = src;
 	src->watch = w;
 	link_append(&ring->ask, &w->link);
@@ -44,19 +48,19 @@ static void hush(struct source *src)
 
 void uring_remove(struct source *src)
 {
-	struct ring *ring = src->fab->ring;
 	struct watch *w = src->watch;
 
 	src->watch = NULL;
 	w->src = NULL;
 	link_del(&w->link);
+	if (w->taken)
+		taken_drop(src->fab, w);
 	if (!w->polling) {
-		free(w);
+		watch_free(w);
 		return;
 	}
 	hush(src);
-	link_append(&ring->drop, &w->link);
-	src->fab->asks_left = true;
+	watch_cancel(src->fab, w);
 }
 
 /* ------------------------------------------------------------------ handing in */
@@ -107,14 +111,15 @@ struct io_uring_sqe *request_get(struct fab *fab)
 	return sqe;
 }
 
-static void request_poll(struct fab *fab, struct io_uring_sqe *sqe, struct watch *w)
+static void request_watch(struct fab *fab, struct io_uring_sqe *sqe, struct watch *w)
 {
-	int fd = w->src ? w->src->fd : fab->kickfd;
-	unsigned events = POLLIN;
-
-	if (w->src && w->src->kind == SRC_CONN)
-		events |= POLLOUT | POLLRDHUP;
-	io_uring_prep_poll_multishot(sqe, fd, events);
+	if (w->taken)
+		io_uring_prep_multishot_accept(sqe, w->src->fd, NULL, NULL,
+					       SOCK_NONBLOCK | SOCK_CLOEXEC);
+	else if (w->src)
+		io_uring_prep_poll_multishot(sqe, w->src->fd, POLLIN | POLLOUT | POLLRDHUP);
+	else
+		io_uring_prep_poll_multishot(sqe, fab->kickfd, POLLIN);
 	io_uring_sqe_set_data(sqe, w);
 	w->polling = true;
 }
@@ -153,7 +158,7 @@ int uring_hand_in(struct fab *fab)
 {
 	struct ring *ring = fab->ring;
 	bool all = requests_make(fab, &ring->drop, request_cancel) &&
-		   requests_make(fab, &ring->ask, request_poll);
+		   requests_make(fab, &ring->ask, request_watch);
 	int err = ring_enter(fab);
 
 	fab->asks_left = !all || io_uring_sq_ready(&ring->uring);
@@ -169,21 +174,29 @@ void uring_submit(struct fab *fab)
 
 /* ------------------------------------------------------------------ what has become ready */
 
-static void watch_again(struct fab *fab, struct watch *w)
+void watch_ask(struct fab *fab, struct watch *w)
 {
 	link_del(&w->link);
 	link_append(&fab->ring->ask, &w->link);
 	fab->asks_left = true;
 }
 
+void watch_cancel(struct fab *fab, struct watch *w)
+{
+	link_del(&w->link);
+	link_append(&fab->ring->drop, &w->link);
+	fab->asks_left = true;
+}
+
 void watch_free(struct watch *w)
 {
 	link_del(&w->link);
+	free(w->taken);
 	free(w);
 }
 
 /* A poll that has come to nothing, and is to be begun again: its thread has ended, or no memory. */
-static bool is_passing(int err)
+bool is_passing(int err)
 {
 	return err == -ECANCELED || is_shortage(err);
 }
@@ -195,6 +208,10 @@ void watch_event(struct fab *fab, struct watch *w, int res, uint32_t flags)
 	struct source *src = w->src;
 	bool kick = w == &fab->ring->kick;
 
+	if (w->taken) {
+		taken_event(fab, w, res, last);
+		return;
+	}
 	if (kick)
 		fab->kicked = true;
 	if (last) {
@@ -202,7 +219,7 @@ void watch_event(struct fab *fab, struct watch *w, int res, uint32_t flags)
 		if (!src && !kick)
 			watch_free(w);
 		else if (kick || res >= 0 || is_passing(res))
-			watch_again(fab, w);
+			watch_ask(fab, w);
 	}
 	if (!src)
 		return;

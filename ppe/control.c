@@ -153,8 +153,12 @@ int ppe_dti_peer(struct ppe_dti *d, union fab_addr *addr)
 		return err;
 	if (d->state != DTI_CONNECTED)
 		return control_leave(d->ual, -ENOTCONN);
-	*addr = d->peer;
-	return control_leave(d->ual, 0);
+	if (!fab_addr_len(&d->peer))
+		err = d->service == PPE_STREAM ? stream_of(d)->conn_addr(d->conn, NULL, &d->peer)
+					       : -ENOTCONN;
+	if (!err)
+		*addr = d->peer;
+	return control_leave(d->ual, err);
 }
 
 /* ------------------------------------------------------------------------ connecting */

@@ -687,7 +687,7 @@ static void stream_accepted(void *user, struct fab_conn *conn, const union fab_a
 	timer_stop(&d->ual->timers, &d->timer);
 	d->parent = NULL;
 	d->conn = conn;
-	d->peer = *peer;
+	d->peer = peer ? *peer : (union fab_addr){ 0 };
 	d->local = (union fab_addr){ 0 };
 	d->pending |= PEND_ACCEPT;
 	d->cm_status = 0;

@@ -342,7 +342,7 @@ static void on_accepted(void *user, struct fab_conn *conn, const union fab_addr 
 
 	assert_false(d->gone);
 	assert_true(d->taken < d->posted);
-	assert_true(fab_addr_len(peer) > 0);
+	assert_true(!peer || fab_addr_len(peer) > 0);
 	e = d->next[d->taken++ % 64];
 	if (!e) {
 		ops->conn_close(conn, false);
@@ -975,7 +975,7 @@ static void test_accept_without_descriptors(void **state)
 	/* A descriptor of this fabric becomes free: at once, no timer. */
 	end_close(&spare_a, false);
 	assert_int_equal(timers.count, 0);
-	ops->progress(fab, FAB_TURN_COMPLETIONS);
+	turns(3); /* a ring is asked in one and answers in the next */
 	assert_int_equal(d.taken, 1);
 	assert_int_equal(timers.count, 1);
 	/* One of another's: by the timer. */
