@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * uring.c - kernel TCP, readiness by polls in an io_uring: the fabric "uring".
+ * uring.c - kernel TCP by an io_uring: the fabric "uring".
  *
  * What it does otherwise than epoll: a turn that finds nothing makes no system call, because what the
- * kernel has is seen in memory; whatever is to be watched anew or no more goes in with the next
- * io_uring_enter, which also brings what has become ready; the rest is the code of "tcp".
+ * kernel has is seen in memory. Reads of all connections that have become readable go to the kernel by
+ * one io_uring_enter, and so do the writes of a flush; whatever is to be watched anew or no more goes
+ * in with them. Connections are accepted by one request that stays. So a turn makes at most three
+ * entries into the kernel, however many connections it serves. The rest is the code of "tcp".
  *
- * Data are moved by recv(2) and sendmsg(2) all the same. A receive in the ring would name its user's
- * memory beyond the call that named it, or take a buffer of ours; from there the bytes must be copied
- * by a call that survives memory which is gone (process_vm_writev), and that alone costs as much as a
- * recv(2). A send in the ring would save the entry into the kernel, and cost a request and a completion:
- * which is more has not been measured. Connections are taken by accept4(2), as many as were posted: what
- * nobody posted for stays in the backlog.
+ * Receives are requests of their own, made when a poll has said that there is something, and are over
+ * when the entry is: straight into the memory that the user has named, checked by the kernel, and
+ * nothing of ours is in its hands between two turns. The other way, receives that stay in the kernel and
+ * take buffers of ours (multishot, provided buffers), saves the poll and costs a copy, which must survive
+ * that its target is gone: measured, it is no better with a plain copy and worse with one by the kernel
+ * (docs/measurements.md). One connection alone, or two, are read and written by system calls, which are
+ * then cheaper. So are messages (iWARP): their receives share one landing place, see interleaves.
  *
  * Threads. A ring belongs to the thread that submits. So it is touched only by progress() and flush():
  * the other calls note down what they want on a list, and `asks_left` ends a wait. With any owner but

@@ -274,7 +274,6 @@ static unsigned harvest_batch(struct fab *fab)
 	return n;
 }
 
-/* What is left over keeps the ring readable. */
 void uring_harvest(struct fab *fab)
 {
 	int batches = HARVEST_BATCHES;
@@ -289,4 +288,7 @@ void uring_harvest(struct fab *fab)
 	show_nothing(fab);
 	while (batches-- && harvest_batch(fab) == HARVEST_BATCH)
 		;
+	/* of which an eventfd would not tell again */
+	if (io_uring_cq_ready(&fab->ring->uring))
+		fab->asks_left = true;
 }
