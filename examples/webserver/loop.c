@@ -98,7 +98,7 @@ static void post_accepts(struct server *s)
  */
 static void expire(struct server *s)
 {
-	for (uint64_t i = 0; s->used > s->waiting && i < s->settings.connections; i++) {
+	for (uint64_t i = 0; s->used > s->waiting && i < s->settings.fits; i++) {
 		struct connection *c = &s->connections[i];
 
 		if (c->deadline_ms && c->deadline_ms <= s->now_ms)
@@ -113,7 +113,7 @@ static void drain(struct server *s)
 {
 	s->draining = true;
 	gaio_close_sock(s->listener, 0);
-	for (uint64_t i = 0; i < s->settings.connections; i++) {
+	for (uint64_t i = 0; i < s->settings.fits; i++) {
 		struct connection *c = &s->connections[i];
 
 		if (c->deadline_ms || c->waiting)
@@ -124,7 +124,7 @@ static void drain(struct server *s)
 /* Closes what is left, so that no file is in use any more. */
 static void abandon(struct server *s)
 {
-	for (uint64_t i = 0; i < s->settings.connections; i++)
+	for (uint64_t i = 0; i < s->settings.fits; i++)
 		if (s->connections[i].deadline_ms)
 			connection_abandon(&s->connections[i]);
 }

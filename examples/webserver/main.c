@@ -19,6 +19,7 @@ static void fit_limits(struct settings *settings)
 {
 	struct rlimit limit;
 
+	settings->fits = settings->connections;
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return;
 	if (limit.rlim_cur < limit.rlim_max) {
@@ -28,12 +29,12 @@ static void fit_limits(struct settings *settings)
 	}
 	if (limit.rlim_cur >= settings->connections + OTHER_FILES)
 		return;
-	settings->connections =
+	settings->fits =
 		limit.rlim_cur > 2 * OTHER_FILES ? limit.rlim_cur - OTHER_FILES : OTHER_FILES;
 	fprintf(stderr,
 		"eta-webserver: the limit of open files allows %llu connections; "
 		"raise it (ulimit -n) for more\n",
-		(unsigned long long)settings->connections);
+		(unsigned long long)settings->fits);
 }
 
 void announce(const struct sockaddr_storage *address)

@@ -61,7 +61,7 @@ static int open_io(struct server *s)
 	const struct gaio_attr attr = {
 		.backend = or_null(s->settings.aio),
 		.placement = or_null(s->settings.placement),
-		.max_sockets = sockets_for(s->settings.connections),
+		.max_sockets = sockets_for(s->settings.fits),
 	};
 	const char *name = attr.backend ? attr.backend : getenv("ETA_AIO");
 	int err = gaio_open(&attr, &s->io);
@@ -73,7 +73,7 @@ static int open_io(struct server *s)
 	if (err)
 		return server_fail("cannot open the engine with placement",
 				   attr.placement ? attr.placement : "(default)", err);
-	err = schedule_create(&s->schedule, s->io, (uint32_t)s->settings.connections);
+	err = schedule_create(&s->schedule, s->io, (uint32_t)s->settings.fits);
 	if (!err)
 		return 0;
 	gaio_close(s->io);
@@ -82,7 +82,7 @@ static int open_io(struct server *s)
 
 static void create_free_list(struct server *s)
 {
-	uint32_t n = (uint32_t)s->settings.connections;
+	uint32_t n = (uint32_t)s->settings.fits;
 
 	s->used = n;
 	while (n--) {
@@ -93,7 +93,7 @@ static void create_free_list(struct server *s)
 
 static int create_connections(struct server *s)
 {
-	uint32_t n = (uint32_t)s->settings.connections;
+	uint32_t n = (uint32_t)s->settings.fits;
 	int err = buffers_create(&s->buffers, s->io, n);
 
 	if (!err) {

@@ -26,6 +26,7 @@ struct settings {
 	char aio[SETTINGS_WORD_ROOM];
 	char placement[SETTINGS_WORD_ROOM];
 	uint64_t workers, connections, backlog;
+	uint64_t fits; /* of those connections: what the limit of open files allows */
 	bool no_defer;
 	/* at any time */
 	uint64_t max_requests;          /* of one connection; 0: no limit */

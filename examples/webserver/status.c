@@ -45,7 +45,7 @@ static void add_server(struct dynamic_reply *reply, const struct server *s)
 	add_number(reply, "pid", (uint64_t)getpid());
 	add_number(reply, "uptime_seconds", (uint64_t)(s->now_ms - s->started_ms) / 1000);
 	add_number(reply, "connections", s->used - s->waiting);
-	add_number(reply, "connections_most", s->settings.connections);
+	add_number(reply, "connections_most", s->settings.fits);
 	add_number(reply, "accepts_posted", s->waiting);
 	add_number(reply, "accepted", n->accepted);
 	add_number(reply, "requests", n->requests);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include "examples/webserver/signals.h"
 
 #define SHORT_LIFE_MS 5000 /* what lives shorter is not replaced at once */
+#define START_MAX_MS 30000
 #define WAIT_MS 1000
 #define WAIT_MAX_MS 30000
 
@@ -108,12 +110,23 @@ static void run_child(struct parent *p, int ready, pid_t parent)
 	exit(code);
 }
 
+/* A worker that is stopped, or whose disk does not answer, must not keep the parent from its signals. */
+static int await_ready(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	int n = poll(&pfd, 1, START_MAX_MS);
+	char byte;
+
+	if (n == 0)
+		return -ETIMEDOUT;
+	return n > 0 && read(fd, &byte, 1) == 1 ? 0 : -EIO;
+}
+
 /* 0 when it serves; -EIO: it has ended instead, or -errno. */
 static int start(struct parent *p, struct worker *w)
 {
 	pid_t parent = getpid();
 	int ends[2], err = 0;
-	char byte;
 
 	if (pipe(ends))
 		return -errno;
@@ -128,8 +141,10 @@ static int start(struct parent *p, struct worker *w)
 	}
 	close(ends[1]);
 	w->started_ms = now_ms();
-	if (!err && read(ends[0], &byte, 1) != 1)
-		err = -EIO;
+	if (!err)
+		err = await_ready(ends[0]);
+	if (err == -ETIMEDOUT)
+		kill(w->pid, SIGKILL);
 	close(ends[0]);
 	return err;
 }

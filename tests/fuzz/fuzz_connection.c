@@ -302,7 +302,7 @@ static void configure(struct settings *s, uint8_t how)
 	strcpy(s->status, "/status");
 	if (how & 1)
 		strcpy(s->access_log, "/dev/null");
-	s->connections = how & 2 ? 2 : 8;
+	s->connections = s->fits = how & 2 ? 2 : 8;
 	s->accepts = how & 4 ? 1 : 4;
 	s->accept_batch = how >> 3 & 3;
 	s->max_requests = how & 32 ? 3 : 0;
