@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #
 # Makes the guest's system out of Debian's packages: a kernel, and an initramfs with the modules,
-# programs and libraries that do not come from this build. Sourced by vm.sh, which sets $cache.
-# Both files are kept under a name that holds the versions of everything in them.
+# programs and libraries that do not come from this build. Sourced by vm.sh, which sets $cache,
+# where both files are kept under a name that stands for the versions of everything in them, $work,
+# for what goes in the end, and $vm_dir.
+# shellcheck disable=SC2154
 
 # Packages whose files go into the image as they are installed here.
 image_packages=(bash busybox-static iproute2 libc6 libgcc-s1 libibverbs1 ibverbs-providers
@@ -46,9 +48,10 @@ find_kernel() {
 	release=${kernel_package#linux-image-}
 }
 
-# download PACKAGE: prints the path of the package's file, which apt fetches unless it is there.
+# download PACKAGE: sets $package, the path of its file, which apt fetches unless it is there.
 download() {
-	local folder=$cache/packages/$1-$(package_version "$1") file
+	local folder
+	folder=$cache/packages/$1-$(package_version "$1")
 	if ! compgen -G "$folder/*.deb" >/dev/null; then
 		mkdir -p "$folder.part"
 		(cd "$folder.part" && apt-get -q -o Acquire::Retries=3 download "$1") \
@@ -57,15 +60,12 @@ download() {
 		rm -rf "$folder"
 		mv "$folder.part" "$folder"
 	fi
-	for file in "$folder"/*.deb; do
-		printf '%s\n' "$file"
-	done
+	package=$(compgen -G "$folder/*.deb")
 }
 
 # unpack_kernel FOLDER: the kernel and its modules.
 unpack_kernel() {
-	local package
-	package=$(download "$kernel_package") || exit
+	download "$kernel_package"
 	mkdir -p "$1"
 	# All of them: depmod drops a dependency that is not there without a word.
 	dpkg --fsys-tarfile "$package" | tar -x -C "$1" --wildcards --exclude='*/sound' \
@@ -149,23 +149,19 @@ image_key() {
 # base_image: sets $kernel and $base, the files of the kernel and of the initramfs; makes them first
 # if these versions are not there yet.
 base_image() {
-	local key work
+	local key
 	need_package_tools
-	mkdir -p "$cache"
 	find_kernel
 	key=$(image_key)
 	kernel=$cache/vmlinuz-$release-$key
 	base=$cache/base-$release-$key.cpio
 	[[ ! -f $kernel || ! -f $base ]] || return 0
 	say "making the guest's system from $kernel_package $kernel_version" >&2
-	work=$(mktemp -d "$cache/image.XXXXXX")
-	vm_remove+=("$work")
 	unpack_kernel "$work/kernel"
-	make_root "$work/root"
-	copy_modules "$work/kernel" "$work/root"
-	copy_programs "$work/root"
-	pack "$work/root" "$work/base.cpio"
+	make_root "$work/base"
+	copy_modules "$work/kernel" "$work/base"
+	copy_programs "$work/base"
+	pack "$work/base" "$work/base.cpio"
 	mv "$work/base.cpio" "$base"
 	mv "$work/kernel/boot/vmlinuz-$release" "$kernel"
-	rm -rf "$work"
 }

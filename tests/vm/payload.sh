@@ -3,6 +3,7 @@
 #
 # The second part of the guest's initramfs: this build's programs and the tests, packed for each
 # boot. Sourced by vm.sh.
+# shellcheck disable=SC2154
 
 # setting NAME: the value that the build was configured with.
 setting() {
@@ -27,7 +28,7 @@ copy_sources() {
 	mkdir -p "$to/scripts" "$to/tests"
 	cp "$source_dir/scripts/common.sh" "$to/scripts"
 	cp -R "$source_dir/tests/system" "$vm_dir" "$source_dir"/tests/*.supp "$to/tests"
-	cp "$vm_dir/guest/init" "$1/init"
+	cp "$vm_dir/machine/init" "$1/init"
 }
 
 # environment ROOT: what depends on the kind of build.
@@ -60,8 +61,8 @@ payload() {
 	((${#files[@]} == 0)) || cp -R "${files[@]}" "$root/eta/files"
 	[[ " ${modules[*]-} " != *" siw "* ]] || cp "$siw" "$root/eta/modules/siw.ko"
 	cat >"$root/eta/run" <<TEXT
-. /eta/src/tests/vm/guest/lib.sh
-start_machine ${modules[*]-} || exit
+. /eta/src/tests/vm/machine/start.sh
+start_machine || exit
 $1
 TEXT
 	pack "$root" "$work/payload.cpio"

@@ -48,11 +48,10 @@ skip() {
 	exit 77
 }
 
-# Folders that go when the script ends.
-vm_remove=()
+work=
 end_vm() {
 	stop_background
-	((${#vm_remove[@]} == 0)) || rm -rf "${vm_remove[@]}"
+	[[ -z $work ]] || rm -rf "$work"
 }
 trap end_vm EXIT
 trap 'exit 130' INT
@@ -104,10 +103,11 @@ set_option() {
 	esac
 }
 
-# qemu_command: sets $qemu; the guest's console and ports go to files in $work.
+# qemu_command INITRD: sets $qemu; the guest's console and ports go to files in $work.
 qemu_command() {
 	local initrd=$1 append="console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on quiet"
 	append+=" nokaslr no_timer_check audit=0"
+	# shellcheck disable=SC2054
 	qemu=(qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$memory"
 		-nodefaults -no-user-config -display none -no-reboot
 		-kernel "$kernel" -initrd "$initrd" -append "$append"
@@ -159,13 +159,13 @@ fail_machine() {
 	exit 1
 }
 
-# start: the steps before each boot. $cache is where images are kept.
+# start: the steps before each boot. $cache is where images are kept, $work this run's own folder.
 start() {
 	PATH=$PATH:/usr/sbin:/sbin
 	cache=${ETA_VM_CACHE:-$build_dir/tests/vm}
-	base_image
+	mkdir -p "$cache"
 	work=$(mktemp -d "$cache/run.XXXXXX")
-	vm_remove+=("$work")
+	base_image
 }
 
 command_run() {
@@ -201,6 +201,14 @@ test_names() {
 	done
 }
 
+# siw_or_reason: has the module loaded, or leaves in $work/no-siw why there is none.
+siw_or_reason() {
+	local status=0
+	(siw_module) >"$work/no-siw" || status=$?
+	((status == 0 || status == 77)) || exit "$status"
+	[[ $status != 0 ]] || { siw_module && modules=(siw); }
+}
+
 command_tests() {
 	local names=("${rest[@]}") name status=0
 	: "${timeout:=300}"
@@ -208,13 +216,9 @@ command_tests() {
 	for name in "${names[@]}"; do
 		[[ -f $vm_dir/guest/$name.sh ]] || die "no test $name"
 	done
-	cache=${ETA_VM_CACHE:-$build_dir/tests/vm}
 	rm -rf "$build_dir/tests/vm/results"
 	start
-	# Without the module its tests are skipped, for the reason that is noted.
-	if (siw_module) >"$work/no-siw" 2>&1; then
-		siw_module
-	fi
+	siw_or_reason
 	payload "run_tests 120 ${names[*]}"
 	cp "$work/no-siw" "$work/payload/eta/no-siw"
 	pack "$work/payload" "$work/payload.cpio"

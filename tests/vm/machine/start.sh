@@ -1,0 +1,128 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#
+# What /eta/run, the guest's own script, begins with: the environment that tests get, the network, the
+# RDMA devices.
+#
+#   v0 192.0.2.1 2001:db8::1, v1 192.0.2.2 2001:db8::2   a veth pair, both ends here, with the
+#       devices rxe0 and rxe1. What is sent from one end's address to the other's leaves through
+#       the one and comes in through the other; without a source address it stays in the kernel.
+#   w0 198.51.100.1, w1 198.51.100.2   a veth pair; w1 is in the network namespace "far".
+# shellcheck disable=SC2034,SC2154
+
+set -a
+ETA_SOURCE_DIR=/eta/src
+ETA_BUILD_DIR=/eta/build
+ETA_LIB_DIR=/eta/build/lib
+ETA_BIN_DIR=/eta/build/bin
+FI_PROVIDER_PATH=$ETA_LIB_DIR
+LD_LIBRARY_PATH=$ETA_LIB_DIR
+PATH=$PATH:$ETA_BIN_DIR:$ETA_BIN_DIR/tests
+# shellcheck source=/dev/null
+. /eta/environment
+set +a
+
+# quietly COMMAND...: its output counts if it fails.
+quietly() {
+	local said
+	said=$("$@" 2>&1) || {
+		printf 'eta-vm: %s: %s\n' "$*" "$said" >&2
+		return 1
+	}
+}
+
+# set_all VALUE KEY...: settings below /proc/sys/net/ipv4/conf.
+set_all() {
+	local value=$1 key
+	shift
+	for key in "$@"; do
+		echo "$value" >"/proc/sys/net/ipv4/conf/$key"
+	done
+}
+
+# add_addresses: both ends of the pair v0, v1.
+add_addresses() {
+	local end
+	ip link add v0 address 02:00:00:00:00:01 type veth peer name v1 address 02:00:00:00:00:02
+	for end in 0 1; do
+		ip address add "192.0.2.$((end + 1))/24" dev "v$end"
+		ip address add "2001:db8::$((end + 1))/64" dev "v$end" nodad
+		ip link set "v$end" up
+	done
+	for end in 0 1; do
+		ip neigh replace "192.0.2.$((2 - end))" lladdr "02:00:00:00:00:0$((2 - end))" \
+			dev "v$end" nud permanent
+		ip neigh replace "2001:db8::$((2 - end))" lladdr "02:00:00:00:00:0$((2 - end))" \
+			dev "v$end" nud permanent
+	done
+}
+
+# cross_rules -4|-6 ADDRESS-PREFIX: what goes from one end's address to the other's goes over the
+# wire, though both are this machine's own.
+cross_rules() {
+	local family=$1 prefix=$2 end
+	for end in 0 1; do
+		ip "$family" route add "$prefix$((2 - end))" dev "v$end" src "$prefix$((end + 1))" \
+			table "$((101 + end))"
+		ip "$family" rule add pref 1 iif "v$end" lookup local
+		ip "$family" rule add pref 2 from "$prefix$((end + 1))" to "$prefix$((2 - end))" \
+			lookup "$((101 + end))"
+		ip "$family" rule add pref 2 oif "v$end" to "$prefix$((2 - end))" \
+			lookup "$((101 + end))"
+	done
+	ip "$family" rule add pref 10 lookup local
+	ip "$family" rule del pref 0
+}
+
+add_pair() {
+	set_all 0 {all,default}/rp_filter
+	set_all 1 {all,default}/accept_local
+	add_addresses
+	cross_rules -4 192.0.2.
+	cross_rules -6 2001:db8::
+}
+
+add_far() {
+	ip netns add far
+	ip link add w0 type veth peer name w1 netns far
+	ip address add 198.51.100.1/24 dev w0
+	ip link set w0 up
+	ip -n far address add 198.51.100.2/24 dev w1
+	ip -n far link set w1 up
+	ip -n far link set lo up
+}
+
+add_rxe() {
+	local end
+	for end in 0 1; do
+		rdma link add "rxe$end" type rxe netdev "v$end"
+	done
+}
+
+# start_machine: the network, and the RDMA devices of rxe.
+start_machine() {
+	local module
+	for module in crc32_generic crc32c_generic libcrc32c rdma_rxe rdma_ucm ib_uverbs veth; do
+		quietly modprobe "$module"
+	done
+	quietly add_pair
+	quietly add_far
+	quietly add_rxe
+}
+
+# run_tests SECONDS NAME...: runs the tests guest/NAME.sh, for at most so long each. The output and
+# the exit code of each go to results/NAME.out and .rc, which are sent as soon as they are there.
+run_tests() {
+	local seconds=$1 name status started
+	shift
+	for name in "$@"; do
+		started=$SECONDS
+		mkdir -p "/tmp/$name"
+		(cd "/tmp/$name" && timeout -k 5 "$seconds" bash "$ETA_SOURCE_DIR/tests/vm/guest/$name.sh") \
+			>"/eta/results/$name.out" 2>&1 </dev/null && status=0 || status=$?
+		echo "$status" >"/eta/results/$name.rc"
+		echo "$name: exit code $status after $((SECONDS - started)) s"
+		dmesg -c >"/eta/results/$name.dmesg"
+		tar -c -f "$eta_results" -C /eta/results "$name.rc" "$name.out" "$name.dmesg"
+	done
+}
