@@ -8,10 +8,13 @@
 # shellcheck disable=SC2154
 
 # Packages whose files go into the image as they are installed here.
-image_packages=(bash busybox-static iproute2 libc6 libgcc-s1 libibverbs1 ibverbs-providers
+image_packages=(bash busybox-static libc6 libgcc-s1 libibverbs1 ibverbs-providers
 	ibverbs-utils librdmacm1 rdmacm-utils libfabric1 libfabric-bin)
 image_programs=(bash ip tc ss rdma ibv_devices ibv_devinfo ibv_rc_pingpong rping ucmatose
 	fi_info fi_pingpong)
+# Packages of which all programs are taken: scripts mean these. What they do not have is busybox's, whose
+# timeout and env would start its own ip.
+image_whole=(coreutils findutils grep sed procps iproute2 util-linux)
 # Taken along where they are installed.
 image_extra=(strace tcpdump curl setarch ib_send_bw ib_write_bw ib_read_bw)
 image_modules=(virtio_pci virtio_console virtio_net crc32_generic crc32c_generic libcrc32c rdma_rxe
@@ -119,6 +122,9 @@ copy_programs() {
 	for name in "${image_programs[@]}" "${image_extra[@]}"; do
 		path=$(command -v "$name") && files+=("$path")
 	done
+	while read -r path; do
+		[[ ! -f $path ]] || files+=("$path")
+	done < <(dpkg-query -L "${image_whole[@]}" | grep -E '^(/usr)?/s?bin/')
 	mapfile -t -O "${#files[@]}" files < <(dpkg-query -L libibverbs1 ibverbs-providers libgcc-s1 |
 		grep -E '/lib(rxe|siw)-rdmav.*\.so$|/libgcc_s\.so\.1$|/(rxe|siw)\.driver$')
 	copy_files "$root" "${files[@]}"
@@ -140,7 +146,7 @@ pack() {
 image_key() {
 	{
 		printf '%s %s\n' "$kernel_package" "$kernel_version"
-		dpkg-query -W "${image_packages[@]}" 2>/dev/null || true
+		dpkg-query -W "${image_packages[@]}" "${image_whole[@]}" 2>/dev/null || true
 		command -v "${image_programs[@]}" "${image_extra[@]}" || true
 		cat "$vm_dir/image.sh"
 	} | sha256sum | cut -c 1-16
