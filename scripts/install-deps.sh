@@ -23,9 +23,13 @@ build=(gcc=gcc libc6-dev make=make cmake=cmake pkg-config=pkg-config libfabric-d
 	liburing-dev
 	libcmocka-dev)
 demo=(libfabric-bin=fi_pingpong curl=curl)
+# the machine of tests/vm, and what compiles a module for its kernel; it downloads that by itself
+vm=(qemu-system-x86=qemu-system-x86_64 busybox-static cpio=cpio kmod=depmod iproute2=rdma
+	ibverbs-providers ibverbs-utils=ibv_rc_pingpong rdmacm-utils=rping util-linux=setpriv
+	xz-utils=xz gcc-12=gcc-12 libelf1)
 test=("${demo[@]}" "g++=g++" git=git python3=python3 binutils=nm iproute2=ip
 	procps=ps openmpi-bin=mpirun libopenmpi-dev=mpicc spin=spin tshark=tshark wrk=wrk clang-format-14=clang-format-14
-	shellcheck=shellcheck)
+	shellcheck=shellcheck "${vm[@]}")
 bench=("${demo[@]}" python3=python3 iproute2=ip wrk=wrk gnuplot-nox=gnuplot
 	nginx-light=nginx h2o=h2o strace=strace)
 

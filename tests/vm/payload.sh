@@ -49,8 +49,8 @@ TSAN_OPTIONS=suppressions=/eta/src/tests/tsan.supp:halt_on_error=1:second_deadlo
 TEXT
 }
 
-# payload COMMANDS: packs everything, with a script /eta/run that prepares the machine and then runs
-# the shell commands, into $work/payload.cpio.
+# payload COMMANDS: puts everything into $work/payload, with a script /eta/run that prepares the
+# machine and then runs the shell commands.
 payload() {
 	local root=$work/payload
 	make_root "$root"
@@ -65,5 +65,4 @@ payload() {
 start_machine || exit
 $1
 TEXT
-	pack "$root" "$work/payload.cpio"
 }

@@ -42,13 +42,14 @@ Exit codes: the command's; 77 where something that is needed is absent; 124 afte
 TEXT
 }
 
-# skip REASON: nothing can be run here.
+# skip REASON: nothing can be run here. "report" repeats it if $results is set.
 skip() {
 	printf 'skipped: %s\n' "$*"
+	[[ -z $results ]] || printf 'skipped: %s\n' "$*" >"$results/skipped"
 	exit 77
 }
 
-work=
+work='' results=''
 end_vm() {
 	stop_background
 	[[ -z $work ]] || rm -rf "$work"
@@ -103,14 +104,16 @@ set_option() {
 	esac
 }
 
-# qemu_command INITRD: sets $qemu; the guest's console and ports go to files in $work.
+# qemu_command: packs the payload, and sets $qemu, which lacks the console's place alone.
 qemu_command() {
-	local initrd=$1 append="console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on quiet"
+	local append="console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on quiet"
 	append+=" nokaslr no_timer_check audit=0"
+	pack "$work/payload" "$work/payload.cpio"
+	cat "$base" "$work/payload.cpio" >"$work/initrd"
 	# shellcheck disable=SC2054
 	qemu=(qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$memory"
 		-nodefaults -no-user-config -display none -no-reboot
-		-kernel "$kernel" -initrd "$initrd" -append "$append"
+		-kernel "$kernel" -initrd "$work/initrd" -append "$append"
 		-device virtio-serial-pci
 		-chardev "file,id=output,path=$work/output"
 		-device virtserialport,chardev=output,name=eta.output,nr=1
@@ -125,11 +128,10 @@ show_output() {
 	tail -q -n +1 -s 0.1 -f --pid="$pid" "$@" 2>/dev/null
 }
 
-# boot: runs the machine with the payload in $work/payload to its end; 124 if it took too long.
+# boot: runs the machine with the payload to its end; 124 if it took too long.
 boot() {
 	local shown=("$work/output") status=0
-	cat "$base" "$work/payload.cpio" >"$work/initrd"
-	qemu_command "$work/initrd"
+	qemu_command
 	qemu+=(-serial "file:$work/console")
 	: >"$work/output"
 	: >"$work/console"
@@ -162,7 +164,10 @@ fail_machine() {
 # start: the steps before each boot. $cache is where images are kept, $work this run's own folder.
 start() {
 	PATH=$PATH:/usr/sbin:/sbin
-	cache=${ETA_VM_CACHE:-$build_dir/tests/vm}
+	cache=$build_dir/tests/vm
+	# one for all of a tree's builds, the plain one's if there is one
+	[[ ! -d $source_dir/build/tests/vm ]] || cache=$source_dir/build/tests/vm
+	cache=${ETA_VM_CACHE:-$cache}
 	mkdir -p "$cache"
 	work=$(mktemp -d "$cache/run.XXXXXX")
 	base_image
@@ -186,9 +191,7 @@ command_shell() {
 	((${#modules[@]} == 0)) || siw_module
 	payload 'cd /eta; echo "exit switches off; ctrl-a x ends qemu"; bash -i'
 	touch "$work/payload/eta/shell"
-	pack "$work/payload" "$work/payload.cpio"
-	cat "$base" "$work/payload.cpio" >"$work/initrd"
-	qemu_command "$work/initrd"
+	qemu_command
 	setpriv --pdeathsig TERM "${qemu[@]}" -serial mon:stdio
 }
 
@@ -204,7 +207,7 @@ test_names() {
 # siw_or_reason: has the module loaded, or leaves in $work/no-siw why there is none.
 siw_or_reason() {
 	local status=0
-	(siw_module) >"$work/no-siw" || status=$?
+	(results='' siw_module) >"$work/no-siw" || status=$?
 	((status == 0 || status == 77)) || exit "$status"
 	[[ $status != 0 ]] || { siw_module && modules=(siw); }
 }
@@ -216,23 +219,27 @@ command_tests() {
 	for name in "${names[@]}"; do
 		[[ -f $vm_dir/guest/$name.sh ]] || die "no test $name"
 	done
-	rm -rf "$build_dir/tests/vm/results"
+	results=$build_dir/tests/vm/results
+	rm -rf "$results"
+	mkdir -p "$results"
 	start
 	siw_or_reason
 	payload "run_tests 120 ${names[*]}"
 	cp "$work/no-siw" "$work/payload/eta/no-siw"
-	pack "$work/payload" "$work/payload.cpio"
 	boot || status=$?
-	mv "$work/results" "$build_dir/tests/vm/results"
-	cp "$work/console" "$build_dir/tests/vm/results/console"
-	[[ -f $build_dir/tests/vm/results/exit ]] || fail_machine "$status"
+	cp -R "$work/results/." "$work/console" "$results"
+	[[ -f $results/exit ]] || fail_machine "$status"
 }
 
 command_report() {
 	local results=$build_dir/tests/vm/results name=${rest[0]-}
 	[[ -n $name ]] || die "report on which test?"
-	[[ -d $results ]] || skip "the machine did not run"
-	[[ -f $results/$name.out ]] && cat "$results/$name.out"
+	[[ -d $results ]] || die "run the tests first: vm.sh tests"
+	if [[ -f $results/skipped ]]; then
+		cat "$results/skipped"
+		exit 77
+	fi
+	[[ ! -f $results/$name.out ]] || cat "$results/$name.out"
 	if [[ ! -f $results/$name.rc ]]; then
 		tail -n 40 "$results/console" >&2
 		printf 'FAILED: the machine ended before %s did\n' "$name" >&2

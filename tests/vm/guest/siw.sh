@@ -7,7 +7,7 @@
 need_siw
 
 # shellcheck disable=SC2034
-eta_end=("${far[@]}" "${eta_run[@]}" FI_ETA_IFACE=198.51.100.2 fi_pingpong -p eta)
+eta_end=("${far[@]}" "${eta_run[@]}" FI_ETA_IFACE=10.0.2.2 fi_pingpong -p eta)
 # shellcheck disable=SC2034
 verbs_end=(env -u FI_PROVIDER_PATH fi_pingpong -p verbs -d siw0)
 
@@ -50,8 +50,8 @@ one_pingpong() {
 # soft-iWARP's FPDUs are as long as a segment: fewer packets, for the emulated processor's sake
 ip link set w0 mtu 9000
 "${far[@]}" ip link set w1 mtu 9000
-pingpong verbs eta 198.51.100.1 all
-pingpong eta verbs 198.51.100.2 all
+pingpong verbs eta 10.0.2.1 all
+pingpong eta verbs 10.0.2.2 all
 export FI_ETA_CRC=1
-pingpong verbs eta 198.51.100.1 64 65536
-pingpong eta verbs 198.51.100.2 64 65536
+pingpong verbs eta 10.0.2.1 64 65536
+pingpong eta verbs 10.0.2.2 64 65536

@@ -4,10 +4,10 @@
 # What /eta/run, the guest's own script, begins with: the environment that tests get, the network, the
 # RDMA devices.
 #
-#   v0 192.0.2.1 2001:db8::1, v1 192.0.2.2 2001:db8::2   a veth pair, both ends here, with the
+#   v0 10.0.1.1 fd00:1::1, v1 10.0.1.2 fd00:1::2   a veth pair, both ends here, with the
 #       devices rxe0 and rxe1. What is sent from one end's address to the other's leaves through
 #       the one and comes in through the other; without a source address it stays in the kernel.
-#   w0 198.51.100.1, w1 198.51.100.2   a veth pair; w1 is in the network namespace "far".
+#   w0 10.0.2.1, w1 10.0.2.2   a veth pair; w1 is in the network namespace "far".
 # shellcheck disable=SC2034,SC2154
 
 set -a
@@ -45,14 +45,14 @@ add_addresses() {
 	local end
 	ip link add v0 address 02:00:00:00:00:01 type veth peer name v1 address 02:00:00:00:00:02
 	for end in 0 1; do
-		ip address add "192.0.2.$((end + 1))/24" dev "v$end"
-		ip address add "2001:db8::$((end + 1))/64" dev "v$end" nodad
+		ip address add "10.0.1.$((end + 1))/24" dev "v$end"
+		ip address add "fd00:1::$((end + 1))/64" dev "v$end" nodad
 		ip link set "v$end" up
 	done
 	for end in 0 1; do
-		ip neigh replace "192.0.2.$((2 - end))" lladdr "02:00:00:00:00:0$((2 - end))" \
+		ip neigh replace "10.0.1.$((2 - end))" lladdr "02:00:00:00:00:0$((2 - end))" \
 			dev "v$end" nud permanent
-		ip neigh replace "2001:db8::$((2 - end))" lladdr "02:00:00:00:00:0$((2 - end))" \
+		ip neigh replace "fd00:1::$((2 - end))" lladdr "02:00:00:00:00:0$((2 - end))" \
 			dev "v$end" nud permanent
 	done
 }
@@ -78,16 +78,16 @@ add_pair() {
 	set_all 0 {all,default}/rp_filter
 	set_all 1 {all,default}/accept_local
 	add_addresses
-	cross_rules -4 192.0.2.
-	cross_rules -6 2001:db8::
+	cross_rules -4 10.0.1.
+	cross_rules -6 fd00:1::
 }
 
 add_far() {
 	ip netns add far
 	ip link add w0 type veth peer name w1 netns far
-	ip address add 198.51.100.1/24 dev w0
+	ip address add 10.0.2.1/24 dev w0
 	ip link set w0 up
-	ip -n far address add 198.51.100.2/24 dev w1
+	ip -n far address add 10.0.2.2/24 dev w1
 	ip -n far link set w1 up
 	ip -n far link set lo up
 }
@@ -117,6 +117,7 @@ run_tests() {
 	shift
 	for name in "$@"; do
 		started=$SECONDS
+		echo "$name: starts"
 		mkdir -p "/tmp/$name"
 		(cd "/tmp/$name" && timeout -k 5 "$seconds" bash "$ETA_SOURCE_DIR/tests/vm/guest/$name.sh") \
 			>"/eta/results/$name.out" 2>&1 </dev/null && status=0 || status=$?
