@@ -33,7 +33,7 @@ usage: tests/vm/vm.sh run [OPTION...] -- COMMAND [ARGUMENT...]
 
   --build-dir DIR    the build whose programs run; build
   --module siw       loads soft-iWARP too ("tests" always tries to); may be made the first time
-  --timeout SECONDS  the machine is switched off after so long; 120, "tests" 300
+  --timeout SECONDS  the machine is switched off after so long; 120, "tests" 600
   --memory MIB       2048
   --file PATH        takes a further file or folder along, into /eta/files; may be repeated
   --console          prints the kernel's messages too
@@ -214,7 +214,7 @@ siw_or_reason() {
 
 command_tests() {
 	local names=("${rest[@]}") name status=0
-	: "${timeout:=300}"
+	: "${timeout:=600}"
 	((${#names[@]})) || mapfile -t names < <(test_names)
 	for name in "${names[@]}"; do
 		[[ -f $vm_dir/guest/$name.sh ]] || die "no test $name"
@@ -224,7 +224,7 @@ command_tests() {
 	mkdir -p "$results"
 	start
 	siw_or_reason
-	payload "run_tests 120 ${names[*]}"
+	payload "run_tests 240 ${names[*]}"
 	cp "$work/no-siw" "$work/payload/eta/no-siw"
 	boot || status=$?
 	cp -R "$work/results/." "$work/console" "$results"

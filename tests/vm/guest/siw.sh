@@ -50,8 +50,10 @@ one_pingpong() {
 # soft-iWARP's FPDUs are as long as a segment: fewer packets, for the emulated processor's sake
 ip link set w0 mtu 9000
 "${far[@]}" ip link set w1 mtu 9000
-pingpong verbs eta 10.0.2.1 all
-pingpong eta verbs 10.0.2.2 all
+sizes=(all)
+[[ -z $ETA_SANITIZE ]] || sizes=(0 1 4096 1048576)
+pingpong verbs eta 10.0.2.1 "${sizes[@]}"
+pingpong eta verbs 10.0.2.2 "${sizes[@]}"
 export FI_ETA_CRC=1
 pingpong verbs eta 10.0.2.1 64 65536
 pingpong eta verbs 10.0.2.2 64 65536
