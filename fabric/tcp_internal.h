@@ -46,6 +46,8 @@
 #include "fabric/timer.h"
 
 extern const struct fab_stream_ops tcp_ops, uring_ops;
+/* Tries; NULL: "uring" can be had by an owner of its own. */
+const char *uring_why_not(void);
 
 /* ------------------------------------------------------------------ lists */
 

@@ -167,15 +167,29 @@ static const char *no_ring(int err)
 {
 	switch (err) {
 	case -ENOSYS:
-		return "the kernel has none";
+		return "no io_uring: the kernel has none";
 	case -EPERM:
 	case -EACCES:
-		return "it is forbidden here (kernel.io_uring_disabled, or a seccomp filter)";
+		return "no io_uring: it is forbidden here (kernel.io_uring_disabled, or a seccomp "
+		       "filter)";
 	case -EINVAL:
-		return "the kernel is too old (6.1 is needed)";
+		return "no io_uring: the kernel is too old (6.1 is needed)";
 	default:
 		return NULL;
 	}
+}
+
+const char *uring_why_not(void)
+{
+	struct io_uring_params params = { .flags = ring_flags(FAB_OWNER_SINGLE), .cq_entries = 2 };
+	struct io_uring uring;
+	int err = io_uring_queue_init_params(1, &uring, &params);
+	const char *why = no_ring(err);
+
+	if (err)
+		return why ? why : "no io_uring: too little memory, or too many descriptors";
+	io_uring_queue_exit(&uring);
+	return NULL;
 }
 
 static int ring_setup(struct ring *ring, const struct fab_env *env)
@@ -188,7 +202,7 @@ static int ring_setup(struct ring *ring, const struct fab_env *env)
 	const char *why = no_ring(err);
 
 	if (err)
-		fab_logf(env, FAB_LOG_WARN, "no io_uring: %s", why ? why : strerror(-err));
+		fab_logf(env, FAB_LOG_WARN, "%s", why ? why : strerror(-err));
 	if (err)
 		return why ? -EOPNOTSUPP : err;
 	io_uring_ring_dontfork(&ring->uring);

@@ -57,7 +57,7 @@ static void peers_dial_at_once(void **state)
 					  0);
 		for (unsigned i = 0; i < 2; i++)
 			for (unsigned k = 0; k < 5; k++)
-				post_recv(i, to[i], k, there, len[!i], 0, 0, 0);
+				post_recv(i, to[i], k, there + i * (BIG / 2), len[!i], 0, 0, 0);
 		for (unsigned i = 0; i < 2; i++)
 			for (unsigned k = 0; k < 5; k++) {
 				assert_int_equal(next_event(i, TX).status, 0);
@@ -284,7 +284,7 @@ static void peers_removed(void **state)
 	expect_event(1, TX, PPE_EV_SEND, 3, 0);
 	/* the number is another's */
 	other = node_meet(0, 2);
-	post_recv(2, PPE_ANY, 4, there, 10, 0, 0, 0);
+	post_recv(2, PPE_ANY, 4, there + 100, 10, 0, 0, 0);
 	post_send(0, other, 5, here, 10, 0, 0);
 	expect_event(2, RX, PPE_EV_RECV, 4, 0);
 	expect_event(0, TX, PPE_EV_SEND, 5, 0);
