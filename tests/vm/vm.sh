@@ -111,7 +111,7 @@ qemu_command() {
 	pack "$work/payload" "$work/payload.cpio"
 	cat "$base" "$work/payload.cpio" >"$work/initrd"
 	# shellcheck disable=SC2054
-	qemu=(qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$memory"
+	qemu=(qemu-system-x86_64 -accel "${ETA_VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m "$memory"
 		-nodefaults -no-user-config -display none -no-reboot
 		-kernel "$kernel" -initrd "$work/initrd" -append "$append"
 		-device virtio-serial-pci
@@ -204,16 +204,20 @@ test_names() {
 	done
 }
 
-# siw_or_reason: has the module loaded, or leaves in $work/no-siw why there is none.
+# siw_or_reason: takes the module along, or the reason why there is none: /eta/no-siw where that is
+# nobody's fault, else /eta/bad-siw.
 siw_or_reason() {
 	local status=0
-	(results='' siw_module) >"$work/no-siw" || status=$?
-	((status == 0 || status == 77)) || exit "$status"
-	[[ $status != 0 ]] || { siw_module && modules=(siw); }
+	(results='' siw_module) >"$work/siw.said" 2>&1 || status=$?
+	case $status in
+	0) siw_module && modules=(siw) ;;
+	77) reason+=("$work/no-siw") && cp "$work/siw.said" "$work/no-siw" ;;
+	*) reason+=("$work/bad-siw") && cp "$work/siw.said" "$work/bad-siw" ;;
+	esac
 }
 
 command_tests() {
-	local names=("${rest[@]}") name status=0
+	local names=("${rest[@]}") reason=() name status=0
 	: "${timeout:=600}"
 	((${#names[@]})) || mapfile -t names < <(test_names)
 	for name in "${names[@]}"; do
@@ -225,7 +229,7 @@ command_tests() {
 	start
 	siw_or_reason
 	payload "run_tests 240 ${names[*]}"
-	cp "$work/no-siw" "$work/payload/eta/no-siw"
+	((${#reason[@]} == 0)) || cp "${reason[@]}" "$work/payload/eta"
 	boot || status=$?
 	cp -R "$work/results/." "$work/console" "$results"
 	[[ -f $results/exit ]] || fail_machine "$status"

@@ -30,6 +30,7 @@ gid() {
 
 # need_siw: skips the test unless there is soft-iWARP; makes its device siw0 on w0.
 need_siw() {
+	[[ ! -f /eta/bad-siw ]] || fail "soft-iWARP: $(cat /eta/bad-siw)"
 	[[ -f /eta/modules/siw.ko ]] || skip "no soft-iWARP: $(cat /eta/no-siw 2>/dev/null || true)"
 	[[ -d /sys/module/siw ]] || insmod /eta/modules/siw.ko
 	[[ -d /sys/class/infiniband/siw0 ]] || rdma link add siw0 type siw netdev w0

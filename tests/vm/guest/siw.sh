@@ -31,14 +31,22 @@ listens() {
 	fi
 }
 
+# start_server END LOG ARGUMENT...: sets $server, its pid, once it listens.
+start_server() {
+	local end=$1 log=$2
+	local -n command=$1_end
+	shift 2
+	start_background "$log" timeout 100 "${command[@]}" "$@" -B 2000
+	server=$!
+	wait_until 30 listens "$end" || fail "no server: $(cat "$log")"
+}
+
 one_pingpong() {
 	local name="$1 serves $2, $4" log="$test_dir/$1-$2-$4" server
 	local arguments=(-e msg -c -S "$4" -I 3)
-	local -n server_end=$1_end client_end=$2_end
+	local -n client_end=$2_end
 
-	start_background "$log.server" timeout 100 "${server_end[@]}" "${arguments[@]}" -B 2000
-	server=$!
-	wait_until 30 listens "$1" || fail "$name: no server: $(cat "$log.server")"
+	start_server "$1" "$log.server" "${arguments[@]}"
 	timeout 100 "${client_end[@]}" "${arguments[@]}" -P 2000 "$3" >"$log.client" 2>&1 ||
 		fail "$name: the client: $(cat "$log.client" "$log.server")"
 	wait "$server" || fail "$name: the server: $(cat "$log.server")"
@@ -50,6 +58,25 @@ one_pingpong() {
 # soft-iWARP's FPDUs are as long as a segment: fewer packets, for the emulated processor's sake
 ip link set w0 mtu 9000
 "${far[@]}" ip link set w1 mtu 9000
+# one_death SERVER CLIENT ADDRESS: the server is killed in mid-transfer; the client ends by itself, and
+# says that something is wrong.
+one_death() {
+	local name="$1 dies before $2" log="$test_dir/death-$1" server client status=0
+	local arguments=(-e msg -S 65536 -I 1000000)
+	local -n client_command=$2_end
+
+	start_server "$1" "$log.server" "${arguments[@]}"
+	start_background "$log.client" timeout 60 "${client_command[@]}" "${arguments[@]}" -P 2000 "$3"
+	client=$!
+	sleep 5
+	kill -0 "$client" || fail "$name: the client ended too early: $(cat "$log.client")"
+	kill -KILL "$(pgrep -P "$server")"
+	wait "$server" 2>/dev/null || true
+	wait "$client" || status=$?
+	((status != 0 && status != 124)) || fail "$name: the client ended with $status"
+	printf '%s: %s\n' "$name" "$(tail -n 1 "$log.client")"
+}
+
 sizes=(all)
 [[ -z $ETA_SANITIZE ]] || sizes=(0 1 4096 1048576)
 pingpong verbs eta 10.0.2.1 "${sizes[@]}"
@@ -57,3 +84,6 @@ pingpong eta verbs 10.0.2.2 "${sizes[@]}"
 export FI_ETA_CRC=1
 pingpong verbs eta 10.0.2.1 64 65536
 pingpong eta verbs 10.0.2.2 64 65536
+unset FI_ETA_CRC
+one_death verbs eta 10.0.2.1
+one_death eta verbs 10.0.2.2
