@@ -62,7 +62,7 @@ payload() {
 	[[ " ${modules[*]-} " != *" siw "* ]] || cp "$siw" "$root/eta/modules/siw.ko"
 	cat >"$root/eta/run" <<TEXT
 . /eta/src/tests/vm/machine/start.sh
-start_machine || exit
+start_machine $side || exit
 $1
 TEXT
 }

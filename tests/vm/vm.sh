@@ -36,6 +36,8 @@ usage: tests/vm/vm.sh run [OPTION...] -- COMMAND [ARGUMENT...]
   --timeout SECONDS  the machine is switched off after so long; 120, "tests" 600
   --memory MIB       2048
   --file PATH        takes a further file or folder along, into /eta/files; may be repeated
+  --wire PATH --side 1|2   a further interface, joined to that of the machine that was started
+                     with the same PATH, a name for two Unix sockets, and the other side
   --console          prints the kernel's messages too
 
 Exit codes: the command's; 77 where something that is needed is absent; 124 after the time-out.
@@ -49,10 +51,11 @@ skip() {
 	exit 77
 }
 
-work='' results=''
+work='' results='' wire='' side=''
 end_vm() {
 	stop_background
 	[[ -z $work ]] || rm -rf "$work"
+	[[ -z $wire ]] || rm -f "$wire.$side"
 }
 trap end_vm EXIT
 trap 'exit 130' INT
@@ -61,9 +64,10 @@ trap 'exit 143' TERM
 # parse_options ARGUMENT...: sets the variables below; $rest is what follows the options.
 parse_options() {
 	build_dir=$source_dir/build modules=() timeout='' memory=2048 files=() console='' rest=()
+	wire='' side=''
 	while (($#)); do
 		case $1 in
-		--build-dir | --module | --timeout | --memory | --file)
+		--build-dir | --module | --timeout | --memory | --file | --wire | --side)
 			(($# > 1)) || die "$1 takes a value"
 			set_option "$1" "$2"
 			shift
@@ -97,6 +101,11 @@ set_option() {
 		[[ $2 =~ ^[0-9]+$ ]] || die "--memory takes MiB"
 		memory=$2
 		;;
+	--wire) wire=$2 ;;
+	--side)
+		[[ $2 == [12] ]] || die "--side takes 1 or 2"
+		side=$2
+		;;
 	--file)
 		[[ -e $2 ]] || die "no file $2"
 		files+=("$2")
@@ -119,6 +128,14 @@ qemu_command() {
 		-device virtserialport,chardev=output,name=eta.output,nr=1
 		-chardev "file,id=results,path=$work/results.tar"
 		-device virtserialport,chardev=results,name=eta.results,nr=2)
+	[[ -z $wire ]] || wire_options
+}
+
+# wire_options: adds the interface to the other machine to $qemu.
+wire_options() {
+	local peer=$((3 - side)) netdev=dgram,id=wire
+	netdev+=,local.type=unix,local.path=$wire.$side,remote.type=unix,remote.path=$wire.$peer
+	qemu+=(-netdev "$netdev" -device "virtio-net-pci,netdev=wire,mac=02:00:00:00:01:0$side")
 }
 
 # show_output QEMU-PID FILE...: prints what the files get, as it comes, until qemu has ended.
@@ -163,6 +180,7 @@ fail_machine() {
 
 # start: the steps before each boot. $cache is where images are kept, $work this run's own folder.
 start() {
+	[[ ${wire:+x} == "${side:+x}" ]] || die "--wire and --side go together"
 	PATH=$PATH:/usr/sbin:/sbin
 	cache=$build_dir/tests/vm
 	# one for all of a tree's builds, the plain one's if there is one

@@ -8,6 +8,7 @@
 #       devices rxe0 and rxe1. What is sent from one end's address to the other's leaves through
 #       the one and comes in through the other; without a source address it stays in the kernel.
 #   w0 10.0.2.1, w1 10.0.2.2   a veth pair; w1 is in the network namespace "far".
+#   eth0 10.0.3.1 or .2   with the device rxe2, where there is a second machine.
 # shellcheck disable=SC2034,SC2154
 
 set -a
@@ -99,7 +100,14 @@ add_rxe() {
 	done
 }
 
-# start_machine: the network, and the RDMA devices of rxe.
+# add_wire SIDE: the interface that a second machine is at the other end of.
+add_wire() {
+	ip address add "10.0.3.$1/24" dev eth0
+	ip link set eth0 up
+	rdma link add rxe2 type rxe netdev eth0
+}
+
+# start_machine [SIDE]: the network, and the RDMA devices of rxe.
 start_machine() {
 	local module
 	for module in crc32_generic crc32c_generic libcrc32c rdma_rxe rdma_ucm ib_uverbs veth; do
@@ -108,6 +116,7 @@ start_machine() {
 	quietly add_pair
 	quietly add_far
 	quietly add_rxe
+	[[ -z ${1-} ]] || quietly add_wire "$1"
 }
 
 # run_tests SECONDS NAME...: runs the tests guest/NAME.sh, for at most so long each. The output and
