@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #
-# eta's iWARP over TCP against the kernel's: fi_pingpong with eta, in the namespace "far", on one side
-# and libfabric's verbs provider over soft-iWARP on the other, each as server and as client.
+# eta's iWARP over TCP against the kernel's: eta, in the namespace "far", on one side and libfabric's
+# verbs provider over soft-iWARP on the other, each as server and as client. Messages by fi_pingpong,
+# memory by rma_peer.
 . "$(dirname "$0")/lib.sh"
 need_siw
 
@@ -10,6 +11,10 @@ need_siw
 eta_end=("${far[@]}" "${eta_run[@]}" FI_ETA_IFACE=10.0.2.2 fi_pingpong -p eta)
 # shellcheck disable=SC2034
 verbs_end=(env -u FI_PROVIDER_PATH fi_pingpong -p verbs -d siw0)
+# shellcheck disable=SC2034
+eta_memory=("${far[@]}" rma_peer eta)
+# shellcheck disable=SC2034
+verbs_memory=(env -u FI_PROVIDER_PATH rma_peer verbs)
 
 # pingpong SERVER CLIENT ADDRESS SIZE...: the content is checked.
 pingpong() {
@@ -77,6 +82,20 @@ one_death() {
 	printf '%s: %s\n' "$name" "$(tail -n 1 "$log.client")"
 }
 
+# one_memory SERVER CLIENT ADDRESS: writes and reads, both ways, and a read that must fail.
+one_memory() {
+	local name="$1 serves $2, memory" log="$test_dir/memory-$1" server
+	local -n server_command=$1_memory client_command=$2_memory
+
+	start_background "$log.server" timeout 100 "${server_command[@]}" server "$3" 2000
+	server=$!
+	wait_until 30 listens "$1" || fail "$name: no server: $(cat "$log.server")"
+	timeout 100 "${client_command[@]}" client "$3" 2000 >"$log.client" 2>&1 ||
+		fail "$name: the client: $(cat "$log.client" "$log.server")"
+	wait "$server" || fail "$name: the server: $(cat "$log.server")"
+	printf '%s: %s\n' "$name" "$(tail -n 1 "$log.client")"
+}
+
 sizes=(all)
 [[ -z $ETA_SANITIZE ]] || sizes=(0 1 4096 1048576)
 pingpong verbs eta 10.0.2.1 "${sizes[@]}"
@@ -87,3 +106,5 @@ pingpong eta verbs 10.0.2.2 64 65536
 unset FI_ETA_CRC
 one_death verbs eta 10.0.2.1
 one_death eta verbs 10.0.2.2
+one_memory verbs eta 10.0.2.1
+one_memory eta verbs 10.0.2.2
