@@ -86,7 +86,9 @@ struct fab_env {
 	enum fab_owner owner;
 	struct fab_counters *counters;
 	struct timers *timers; /* for deadlines and retries; fires inside a turn */
-	void *arg;             /* first argument of the calls below */
+	/* Of a wire that has devices: the one to use; NULL: all. Valid during open() only. */
+	const char *device;
+	void *arg; /* first argument of the calls below */
 	/*
 	 * Anonymous buffers, for bytes that arrived before there was a place for them.
 	 * room(): size of the largest buffer that get() would give now, 0 when there is none.
@@ -269,6 +271,8 @@ struct fab_stream_ops {
 	int (*conn_addr)(struct fab_conn *conn, union fab_addr *local, union fab_addr *peer);
 	int (*set_option)(struct fab_conn *conn, enum fab_option opt, int value);
 	int (*get_option)(struct fab_conn *conn, enum fab_option opt, int *value);
+	/* Which wire carries it, where the instance has several; else NULL. See fabric_conn_wire(). */
+	const char *(*wire)(const struct fab_conn *conn);
 };
 
 /* ----------------------------------------------------------------- message service */
@@ -499,6 +503,7 @@ struct fab_msg_ops {
 	int (*shutdown)(struct fab_msg_conn *conn);
 	void (*conn_close)(struct fab_msg_conn *conn, bool reset);
 	int (*conn_addr)(struct fab_msg_conn *conn, union fab_addr *local, union fab_addr *peer);
+	const char *(*wire)(const struct fab_msg_conn *conn); /* as of a stream */
 };
 
 /* --------------------------------------------------------------------- the choice */
@@ -514,12 +519,46 @@ struct fabric {
 };
 
 /*
- * Opens the fabric called @name ("tcp", "uring"); NULL or "auto": the best one for this kind of owner.
- * -ENOENT: no such fabric; else what its open() gave.
+ * Opens the fabric called @name; NULL or "auto": the best one for this kind of owner.
+ *	tcp, uring	kernel TCP, with readiness by epoll or by an io_uring
+ *	roce[:device]	connects by RDMA, and listens for both RDMA and TCP
+ * -ENOENT: no such fabric; -EINVAL: it has no devices to choose from; else what its open() gave:
+ * -EOPNOTSUPP: not on this machine, or not built; -ENODEV: no such device, or none that is usable.
+ * Of these two the reason has been logged.
  */
 int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,
 		struct fabric *out);
 void fabric_close(struct fabric *f);
+
+/* The wire that carries a connection: "tcp", "roce". */
+static inline const char *fabric_conn_wire(const struct fabric *f, const struct fab_conn *conn)
+{
+	return f->stream->wire ? f->stream->wire(conn) : f->name;
+}
+
+static inline const char *fabric_msg_wire(const struct fabric *f, const struct fab_msg_conn *conn)
+{
+	return f->msg->wire ? f->msg->wire(conn) : f->name;
+}
+
+/* A device that a wire needs: an RDMA device. */
+#define FAB_DEVICE_ADDRS 16
+struct fab_device {
+	const char *wire; /* whose: "roce" */
+	char name[64];    /* "rxe0" */
+	char netdev[16];  /* the network interface under it; empty: none */
+	bool usable;      /* has a port that is up, and an address */
+	char state[160];  /* for people: what it is; if it is not usable, why */
+	unsigned naddrs;  /* of its interface: by these it is reached, and may listen */
+	union fab_addr addr[FAB_DEVICE_ADDRS];
+};
+
+/*
+ * All that there are, usable or not, in *@list for free(). Returns their number; or a negative code
+ * when they cannot be known: -EOPNOTSUPP, not built, or libraries are missing. Whenever it is not
+ * more than 0, @why says the reason in words.
+ */
+int fabric_devices(struct fab_device **list, char *why, size_t len);
 
 #ifdef __cplusplus
 }
