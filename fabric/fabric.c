@@ -5,19 +5,16 @@
 #include "fabric/fabric.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "fabric/both.h"
 #include "fabric/iwarp/iwarp.h"
+#include "fabric/roce/roce.h"
 #include "fabric/tcp_internal.h"
 
 /* The first is the default. */
-static const struct wire {
-	const char *name;
-	const struct fab_stream_ops *stream;
-	const struct fab_msg_ops *msg;
-} wires[] = {
+static const struct both_wire wires[] = {
 	{ "tcp", &tcp_ops, &iwarp_ops },
 	{ "uring", &uring_ops, &iwarp_ops },
 };
@@ -25,10 +22,8 @@ static const struct wire {
 /* Measured over loopback, see docs/architecture.md. */
 #define DEFAULT_WHY "the default: no slower here than io_uring"
 
-static const struct wire *find_wire(const char *name)
+static const struct both_wire *find_wire(const char *name)
 {
-	if (!name || !strcmp(name, "auto"))
-		return &wires[0];
 	for (size_t i = 0; i < sizeof(wires) / sizeof(wires[0]); i++) {
 		if (!strcmp(wires[i].name, name))
 			return &wires[i];
@@ -36,29 +31,90 @@ static const struct wire *find_wire(const char *name)
 	return NULL;
 }
 
+static int wire_open(const struct both_wire *w, const struct fab_env *env,
+		     const struct fab_msg_attr *attr, struct fabric *f)
+{
+	int err;
+
+	f->name = w->name;
+	f->stream = w->stream;
+	f->msg = w->msg;
+	err = f->stream->open(env, &f->fab);
+	if (err)
+		return err;
+	err = f->msg->open(env, attr, f->stream, f->fab, &f->m);
+	if (err)
+		f->stream->close(f->fab);
+	return err;
+}
+
+/* ------------------------------------------------------------------------------- RDMA */
+
+#ifdef ETA_HAVE_ROCE
+static const struct both_wire roce_wire = { "roce", &roce_stream_ops, &roce_msg_ops };
+
+static int roce_open(const struct fab_env *env, const struct fab_msg_attr *attr, struct fabric *f)
+{
+	static const struct both both = { .wires = { &wires[0], &roce_wire } };
+
+	f->name = roce_wire.name;
+	return both_open(&both, env, attr, f);
+}
+
+int fabric_devices(struct fab_device **list, char *why, size_t len)
+{
+	return roce_devices(list, why, len);
+}
+#else
+#define NOT_BUILT "eta was built without RDMA: no libibverbs, no librdmacm, or ETA_ROCE=OFF"
+
+static int roce_open(const struct fab_env *env, const struct fab_msg_attr *attr, struct fabric *f)
+{
+	(void)attr;
+	(void)f;
+	fab_logf(env, FAB_LOG_WARN, "roce: %s", NOT_BUILT);
+	return -EOPNOTSUPP;
+}
+
+int fabric_devices(struct fab_device **list, char *why, size_t len)
+{
+	*list = NULL;
+	snprintf(why, len, "%s", NOT_BUILT);
+	return -EOPNOTSUPP;
+}
+#endif
+
+/* -------------------------------------------------------------------------- by its name */
+
+/* "roce" or "roce:device". */
+static bool is_roce(const char *name, const char **device)
+{
+	*device = NULL;
+	if (strncmp(name, "roce", 4) || (name[4] && name[4] != ':'))
+		return false;
+	if (name[4] && name[5])
+		*device = name + 5;
+	return true;
+}
+
 int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,
 		struct fabric *out)
 {
-	const struct wire *w = find_wire(name);
-	struct fabric f = { 0 };
+	bool any = !name || !strcmp(name, "auto");
+	const struct both_wire *w = any ? &wires[0] : find_wire(name);
+	struct fabric f = { .why = any ? DEFAULT_WHY : "asked for" };
+	struct fab_env own = *env;
 	int err;
 
-	if (!w)
-		return -ENOENT;
-	f.name = w->name;
-	f.why = name && strcmp(name, "auto") ? "asked for" : DEFAULT_WHY;
-	f.stream = w->stream;
-	f.msg = w->msg;
-	err = f.stream->open(env, &f.fab);
-	if (err)
-		return err;
-	err = f.msg->open(env, attr, f.stream, f.fab, &f.m);
-	if (err) {
-		f.stream->close(f.fab);
-		return err;
-	}
-	*out = f;
-	return 0;
+	if (w)
+		err = wire_open(w, &own, attr, &f);
+	else if (is_roce(name, &own.device))
+		err = roce_open(&own, attr, &f);
+	else
+		err = -ENOENT;
+	if (!err)
+		*out = f;
+	return err;
 }
 
 void fabric_close(struct fabric *f)
@@ -66,17 +122,4 @@ void fabric_close(struct fabric *f)
 	f->msg->close(f->m);
 	f->stream->close(f->fab);
 	*f = (struct fabric){ 0 };
-}
-
-void fab_logf(const struct fab_env *env, int level, const char *fmt, ...)
-{
-	char text[256];
-	va_list args;
-
-	if (!env->log)
-		return;
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	env->log(env->arg, level, text);
 }

@@ -522,7 +522,7 @@ struct fabric {
  * Opens the fabric called @name; NULL or "auto": the best one for this kind of owner.
  *	tcp, uring	kernel TCP, with readiness by epoll or by an io_uring
  *	roce[:device]	connects by RDMA, and listens for both RDMA and TCP
- * -ENOENT: no such fabric; -EINVAL: it has no devices to choose from; else what its open() gave:
+ * -ENOENT: no such fabric; else what its open() gave:
  * -EOPNOTSUPP: not on this machine, or not built; -ENODEV: no such device, or none that is usable.
  * Of these two the reason has been logged.
  */
