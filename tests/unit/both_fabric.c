@@ -9,7 +9,8 @@ static unsigned alternate(const struct fab_connect_attr *attr)
 {
 	static unsigned n;
 
-	return second_wire_reaches(attr->peer) ? __atomic_fetch_add(&n, 1, __ATOMIC_RELAXED) & 1 : 0;
+	return second_wire_reaches(attr->peer) ? __atomic_fetch_add(&n, 1, __ATOMIC_RELAXED) & 1
+					       : 0;
 }
 
 int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,
