@@ -161,6 +161,23 @@ int ppe_dti_peer(struct ppe_dti *d, union fab_addr *addr)
 	return control_leave(d->ual, err);
 }
 
+static const char *stream_wire(const struct ppe_dti *d)
+{
+	return d->state == DTI_CONNECTED ? fabric_conn_wire(&d->ual->fabric, d->conn) : NULL;
+}
+
+int ppe_dti_wire(struct ppe_dti *d, uint32_t peer, const char **wire)
+{
+	int err = control_enter(d->ual);
+
+	if (err)
+		return err;
+	if (d->service == PPE_SHARED_RECV)
+		return control_leave(d->ual, -EOPNOTSUPP);
+	*wire = d->service == PPE_STREAM ? stream_wire(d) : message_wire(d, peer);
+	return control_leave(d->ual, *wire ? 0 : -ENOTCONN);
+}
+
 /* ------------------------------------------------------------------------ connecting */
 
 static int dti_may_connect(const struct ppe_dti *d)

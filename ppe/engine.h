@@ -413,6 +413,8 @@ int message_connect(struct ppe_dti *d, const struct fab_connect_attr *attr, cons
 		    size_t len);
 int message_accept(struct ppe_dti *d, struct fab_msg_conn *conn, const struct fab_msg_peer *who,
 		   const void *pdata, size_t len);
+/* NULL: there is no connection. */
+const char *message_wire(struct ppe_dti *d, uint32_t peer);
 void message_cancel_connect(struct ppe_dti *d);
 int message_cancel(struct ppe_dti *d, uint64_t tag, unsigned which);
 void message_run(struct ppe_dti *d);

@@ -535,6 +535,26 @@ void message_connected(struct msg_link *l, int err, const struct fab_msg_peer *w
 	dti_activate(d);
 }
 
+static const struct msg_peer *peer_of(struct ppe_dti *d, uint32_t peer)
+{
+	uint32_t index = peer & ~PPE_SRC_UNKNOWN;
+
+	if (!msg_is_rdm(d))
+		return d->m->peer;
+	if (!(peer & PPE_SRC_UNKNOWN))
+		return peer_by_number(d, peer);
+	return index < d->m->npeers ? d->m->by_index[index] : NULL;
+}
+
+const char *message_wire(struct ppe_dti *d, uint32_t peer)
+{
+	const struct msg_peer *p = peer_of(d, peer);
+
+	if (!p || !p->l || p->l->state != LINK_OPEN)
+		return NULL;
+	return fabric_msg_wire(&d->ual->fabric, p->l->conn);
+}
+
 /* The connection of a DTI that has but one is gone. */
 void message_closed(struct ppe_dti *d, int err)
 {

@@ -64,7 +64,7 @@ enum ppe_placement { PPE_ADAPTIVE, PPE_INLINE, PPE_DEDICATED };
 
 struct ppe_ual_attr {
 	const char *placement; /* as above; NULL: $ETA_PPE, else adaptive */
-	const char *fabric;    /* NULL: $ETA_FABRIC, else tcp */
+	const char *fabric;    /* as of fabric_open(); NULL: $ETA_FABRIC, else tcp */
 	unsigned flags;        /* PPE_UAL_ */
 	uint32_t max_dtis;     /* and so doorbells; 0: 65,536 */
 	uint32_t max_evqs;     /* 0: 1,024 */
@@ -79,8 +79,9 @@ struct ppe_ual_attr {
 };
 
 /*
- * -EINVAL: malformed placement or pool; -ENOENT: unknown fabric; -ENODEV: the dedicated processor
- * cannot be used; -ENOMEM. The engine's own thread starts at the first connect or listen.
+ * -EINVAL: malformed placement or pool; -ENOENT: unknown fabric; -EOPNOTSUPP: it cannot be had here;
+ * -ENODEV: nor its device, or the dedicated processor cannot be used; -ENOMEM. The log has the reason.
+ * The engine's own thread starts at the first connect or listen.
  */
 int ppe_ual_open(const struct ppe_ual_attr *attr, struct ppe_ual **ual);
 /* Closes what is left in it, then itself; no events any more. */
@@ -419,6 +420,11 @@ int ppe_dti_listen(struct ppe_dti *dti, int backlog);
 /* Names of this end and of the peer. -ENOTCONN. */
 int ppe_dti_local(struct ppe_dti *dti, union fab_addr *addr);
 int ppe_dti_peer(struct ppe_dti *dti, union fab_addr *addr);
+/*
+ * The wire that carries the connection, in a word: "tcp", "roce"; valid while the UAL is. Of a datagram
+ * endpoint, what is sent to @peer: its number in the address vector, or of an event's src. -ENOTCONN.
+ */
+int ppe_dti_wire(struct ppe_dti *dti, uint32_t peer, const char **wire);
 
 /*
  * Ends with PPE_EV_CONNECT in the cm queue. @timeout_ns 0: the kernel's own. Message service: @pdata

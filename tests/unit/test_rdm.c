@@ -480,6 +480,40 @@ static void rdm_itself(void **state)
 	}
 }
 
+/* What carries the messages between two of them is the engine's wire; of several, one of those. */
+static void check_wire(unsigned i, uint32_t peer)
+{
+	struct ppe_ual_info info;
+	const char *wire = NULL;
+
+	ppe_ual_info(nodes[i].ual, &info);
+	assert_int_equal(ppe_dti_wire(nodes[i].dti, peer, &wire), 0);
+	if (!strcmp(info.fabric, "both"))
+		assert_true(!strcmp(wire, "tcp") || !strcmp(wire, "second"));
+	else
+		assert_string_equal(wire, info.fabric);
+}
+
+static void rdm_wire(void **state)
+{
+	const char *wire;
+	uint32_t to[2];
+	struct ppe_event ev;
+
+	(void)state;
+	two(&in_line, &in_line, to);
+	assert_int_equal(ppe_dti_wire(nodes[0].dti, to[0], &wire), -ENOTCONN);
+	assert_int_equal(ppe_dti_wire(nodes[0].dti, 1000, &wire), -ENOTCONN);
+	assert_int_equal(ppe_dti_wire(nodes[0].dti, PPE_ANY, &wire), -ENOTCONN);
+	assert_int_equal(ppe_dti_wire(nodes[0].dti, PPE_SRC_UNKNOWN | 9, &wire), -ENOTCONN);
+	post_recv(1, PPE_ANY, 1, in, 100, 0, 0, 0);
+	post_send(0, to[0], 1, out, 10, 0, 0);
+	expect_event(0, TX, PPE_EV_SEND, 1, 0);
+	ev = expect_event(1, RX, PPE_EV_RECV, 1, 0);
+	check_wire(0, to[0]);
+	check_wire(1, ev.src);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -492,6 +526,7 @@ int main(void)
 		cmocka_unit_test_teardown(rdm_delivery, close_all),
 		cmocka_unit_test_teardown(rdm_fence_and_cancel, close_all),
 		cmocka_unit_test_teardown(rdm_itself, close_all),
+		cmocka_unit_test_teardown(rdm_wire, close_all),
 	};
 
 	cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
