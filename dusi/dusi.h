@@ -86,9 +86,17 @@ struct dusi_ual_attr {
 };
 
 /*
+ * [extension] From now on @log, unless NULL, is told in words why a UAL cannot be opened, and what else
+ * somebody should know of: one line each, of any UAL of this process, by any thread that is inside a
+ * call or is an engine's. It must not call DUSI.
+ */
+void Dusi_Set_Log(void (*log)(void *arg, const char *text), void *arg);
+
+/*
  * Attaches to an engine. @attr may be NULL.
- * -EINVAL: placement or pool malformed; -ENODEV: the dedicated processor cannot be used;
- * -ENFILE: 255 UALs are open; -EMFILE.
+ * -EINVAL: placement or pool malformed; -ENODEV: the dedicated processor cannot be used, or there is
+ * no such RDMA device; -EOPNOTSUPP, -ENOENT: $ETA_FABRIC cannot be had here, or is none; -ENFILE: 255
+ * UALs are open; -EMFILE.
  */
 int Dusi_Open_Ual(const struct dusi_ual_attr *attr, dusi_ual_t *ual);
 /* Closes all its sockets and event queues; waiting events are lost, regions forgotten. */
@@ -324,9 +332,12 @@ enum dusi_socket_option {
 	DUSI_SO_LOCAL_ADDRESS,   /* struct sockaddr_storage; get only */
 	DUSI_SO_PEER_ADDRESS,    /* struct sockaddr_storage; get only */
 	DUSI_SO_REUSEPORT,       /* int, default 0; before Dusi_Listen: other sockets may too */
-	DUSI_SO_DEFER_ACCEPT     /* int, seconds, default 0; before Dusi_Listen: accept a connection
+	DUSI_SO_DEFER_ACCEPT,    /* int, seconds, default 0; before Dusi_Listen: accept a connection
 				  * when its first data are there, or after about so long */
+	DUSI_SO_PATH             /* char[DUSI_PATH_LEN]; get only: what carries the connection */
 };
+
+#define DUSI_PATH_LEN 16 /* "tcp", "uring", "roce", and zeroes */
 
 /* -ENOPROTOOPT: no such option, or not to be set; -EINVAL: @len is not its size, or the value;
  * -ENOTCONN: no address yet. Set before connect or listen, options hold for what follows; children
@@ -340,7 +351,7 @@ int Dusi_Get_Socket_Ops(dusi_sock_t sock, enum dusi_socket_option option, void *
 /* [extension] What a UAL runs on, and why, in words; valid while it is open. */
 struct dusi_ual_info {
 	const char *placement;
-	const char *fabric, *fabric_why; /* "tcp" or "uring" */
+	const char *fabric, *fabric_why; /* "tcp", "uring" or "roce" */
 	const char *files, *files_why;   /* "io_uring" or "threads"; NULL before the first use */
 };
 int Dusi_Query_Ual(dusi_ual_t ual, struct dusi_ual_info *info);

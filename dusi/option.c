@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * option.c - socket options. Four are the kernel's and go through the engine; the time-outs are kept
- * here and given with each connect and accept; the addresses can only be asked for.
+ * here and given with each connect and accept; addresses and path can only be asked for.
  */
 #include <assert.h>
 #include <string.h>
 
 #include "dusi/handle.h"
 
-enum option_class { OPTION_NONE, OPTION_KERNEL, OPTION_TIMEOUT, OPTION_ADDRESS };
+enum option_class { OPTION_NONE, OPTION_KERNEL, OPTION_TIMEOUT, OPTION_ADDRESS, OPTION_PATH };
 
 static const struct option {
 	enum option_class class;
@@ -25,6 +25,7 @@ static const struct option {
 	[DUSI_SO_ACCEPT_TIMEOUT] = { .class = OPTION_TIMEOUT },
 	[DUSI_SO_LOCAL_ADDRESS] = { .class = OPTION_ADDRESS },
 	[DUSI_SO_PEER_ADDRESS] = { .class = OPTION_ADDRESS },
+	[DUSI_SO_PATH] = { .class = OPTION_PATH },
 };
 
 static_assert(sizeof(struct sockaddr_storage) >= sizeof(union fab_addr), "every address fits");
@@ -129,6 +130,22 @@ static int get_address(struct dusi_sock *s, enum dusi_socket_option option, void
 	return 0;
 }
 
+static int get_path(struct dusi_sock *s, void *value, const size_t *len)
+{
+	char path[DUSI_PATH_LEN] = "";
+	const char *wire;
+	int err;
+
+	if (*len != sizeof(path))
+		return -EINVAL;
+	err = ppe_dti_wire(s->ppe, 0, &wire);
+	if (err)
+		return err;
+	strncpy(path, wire, sizeof(path) - 1);
+	memcpy(value, path, sizeof(path));
+	return 0;
+}
+
 int Dusi_Get_Socket_Ops(dusi_sock_t sock, enum dusi_socket_option option, void *value, size_t *len)
 {
 	const struct option *o = option_of(option);
@@ -147,6 +164,8 @@ int Dusi_Get_Socket_Ops(dusi_sock_t sock, enum dusi_socket_option option, void *
 		return get_timeout(timeout_of(s, option), value, len);
 	case OPTION_ADDRESS:
 		return get_address(s, option, value, len);
+	case OPTION_PATH:
+		return get_path(s, value, len);
 	default:
 		return -ENOPROTOOPT;
 	}

@@ -34,6 +34,31 @@ static struct dusi_ual *ual_new(uint32_t max_sockets)
 	return u;
 }
 
+static struct {
+	pthread_mutex_t lock;
+	void (*log)(void *arg, const char *text);
+	void *arg;
+} told = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+void Dusi_Set_Log(void (*log)(void *arg, const char *text), void *arg)
+{
+	pthread_mutex_lock(&told.lock);
+	told.log = log;
+	told.arg = arg;
+	pthread_mutex_unlock(&told.lock);
+}
+
+static void engine_log(void *arg, int level, const char *text)
+{
+	(void)arg;
+	if (level != FAB_LOG_WARN)
+		return;
+	pthread_mutex_lock(&told.lock);
+	if (told.log)
+		told.log(told.arg, text);
+	pthread_mutex_unlock(&told.lock);
+}
+
 static int engine_open(const struct dusi_ual_attr *attr, struct dusi_ual *u)
 {
 	struct ppe_ual_attr ppe = {
@@ -41,6 +66,7 @@ static int engine_open(const struct dusi_ual_attr *attr, struct dusi_ual *u)
 		.flags = attr->flags & DUSI_SINGLE_THREAD ? PPE_UAL_SINGLE_THREAD : 0,
 		.max_dtis = u->socks.limit,
 		.max_evqs = u->evqs.limit,
+		.log = engine_log,
 	};
 
 	for (int i = 0; i < DUSI_POOL_CLASSES; i++) {

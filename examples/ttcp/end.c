@@ -35,6 +35,12 @@ static int end_memory(struct end *end)
 	return end_fail("cannot register the buffers", err);
 }
 
+static void say(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "eta-ttcp: %s\n", text);
+}
+
 int end_open(struct end *end, const struct config *config, size_t size)
 {
 	const struct dusi_ual_attr attr = {
@@ -42,8 +48,10 @@ int end_open(struct end *end, const struct config *config, size_t size)
 		.flags = DUSI_SINGLE_THREAD,
 		.max_sockets = 16,
 	};
-	int err = Dusi_Open_Ual(&attr, &end->ual);
+	int err;
 
+	Dusi_Set_Log(say, NULL);
+	err = Dusi_Open_Ual(&attr, &end->ual);
 	if (err)
 		return end_fail("cannot open the engine; is --placement, or ETA_PPE, right?", err);
 	end->config = config;

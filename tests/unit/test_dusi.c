@@ -313,6 +313,18 @@ static int get_int(dusi_sock_t sock, enum dusi_socket_option option)
 
 /* --------------------------------------------------------------------------- connections */
 
+static void check_path(dusi_sock_t sock)
+{
+	char path[DUSI_PATH_LEN];
+	size_t len = sizeof(path);
+	struct dusi_ual_info info;
+
+	ok(Dusi_Query_Ual(t.ual, &info));
+	ok(Dusi_Get_Socket_Ops(sock, DUSI_SO_PATH, path, &len));
+	assert_string_equal(path, info.fabric);
+	assert_int_equal(Dusi_Set_Socket_Ops(sock, DUSI_SO_PATH, path, len), -ENOPROTOOPT);
+}
+
 static void exchange(int family)
 {
 	struct sockaddr_storage ends[4];
@@ -350,6 +362,8 @@ static void exchange(int family)
 	assert_int_equal(ends[0].ss_family, family);
 	assert_memory_equal(&ends[0], &ends[1], sizeof(ends[0]));
 	assert_memory_equal(&ends[2], &ends[3], sizeof(ends[0]));
+	check_path(t.a);
+	check_path(t.b);
 	nothing_more();
 }
 

@@ -586,6 +586,44 @@ static void open_ual(void **state)
 	assert_int_equal(open_with(&(struct dusi_ual_attr){ .flags = DUSI_SINGLE_THREAD }), 0);
 }
 
+static void keep_text(void *arg, const char *text)
+{
+	strncpy(arg, text, 255);
+}
+
+/* A path that cannot be had is refused, and the program is told why. */
+static void open_ual_roce(void **state)
+{
+	static const char *const names[] = { "roce", "roce:there is no such device" };
+	const char *had = getenv("ETA_FABRIC");
+	char *keep = had ? strdup(had) : NULL;
+	dusi_ual_t ual;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		char text[256] = "";
+		int err;
+
+		Dusi_Set_Log(keep_text, text);
+		setenv("ETA_FABRIC", names[i], 1);
+		err = Dusi_Open_Ual(NULL, &ual);
+		Dusi_Set_Log(NULL, NULL);
+		if (err) {
+			assert_true(err == -EOPNOTSUPP || err == -ENODEV);
+			assert_string_not_equal(text, "");
+			assert_int_equal(open_with(NULL), err);
+		} else {
+			assert_int_equal(i, 0);
+			assert_int_equal(Dusi_Close_Ual(ual), 0);
+		}
+	}
+	if (keep)
+		setenv("ETA_FABRIC", keep, 1);
+	else
+		unsetenv("ETA_FABRIC");
+	free(keep);
+}
+
 static void open_ual_pool(void **state)
 {
 	const struct dusi_ual_attr no_count = { .pool = { { 4096, 0 } } };
@@ -1140,13 +1178,13 @@ static void set_options(void **state)
 static void get_options(void **state)
 {
 	struct sockaddr_storage ss;
+	char path[DUSI_PATH_LEN];
 	int value;
 	size_t len = sizeof(value), ss_len = sizeof(ss);
 
 	(void)state;
 	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, 0, &value, &len), -ENOPROTOOPT);
-	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_DEFER_ACCEPT + 1, &value, &len),
-			 -ENOPROTOOPT);
+	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_PATH + 1, &value, &len), -ENOPROTOOPT);
 	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, INT_MIN, &value, &len), -ENOPROTOOPT);
 	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_NODELAY, NULL, &len), -EINVAL);
 	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_NODELAY, &value, NULL), -EINVAL);
@@ -1157,6 +1195,9 @@ static void get_options(void **state)
 			 -ENOTCONN);
 	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_LOCAL_ADDRESS, &ss, &ss_len),
 			 -ENOTCONN);
+	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_PATH, &value, &len), -EINVAL);
+	len = sizeof(path);
+	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_PATH, path, &len), -ENOTCONN);
 	len = 3;
 	assert_int_equal(Dusi_Get_Socket_Ops(f.sock, DUSI_SO_NODELAY, &value, &len), -EINVAL);
 	len = SIZE_MAX;
@@ -1206,6 +1247,7 @@ int main(void)
 		TEST(handles_differ_and_stay_stale),
 		TEST(fork_child),
 		TEST(open_ual),
+		TEST(open_ual_roce),
 		TEST(open_ual_pool),
 		TEST(open_ual_environment),
 		TEST(open_ual_too_many),
