@@ -6,12 +6,16 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fabric/both.h"
 #include "fabric/iwarp/iwarp.h"
-#include "fabric/roce/roce.h"
 #include "fabric/tcp_internal.h"
+#ifdef ETA_HAVE_ROCE
+#include "fabric/roce/roce.h"
+#endif
 
 /* The first is the default. */
 static const struct both_wire wires[] = {
@@ -61,9 +65,42 @@ static int roce_open(const struct fab_env *env, const struct fab_msg_attr *attr,
 	return both_open(&both, env, attr, f);
 }
 
+static void describe(const struct roce_device *from, struct fab_device *d)
+{
+	d->wire = roce_wire.name;
+	snprintf(d->name, sizeof(d->name), "%s", from->name);
+	snprintf(d->netdev, sizeof(d->netdev), "%.*s", (int)sizeof(d->netdev) - 1, from->netdev);
+	d->usable = from->usable;
+	if (d->usable)
+		snprintf(d->state, sizeof(d->state), "RoCE, port %u, packets of %u octets",
+			 from->port, from->mtu);
+	else
+		snprintf(d->state, sizeof(d->state), "%s", from->why_not);
+	while (d->naddrs < from->naddrs && d->naddrs < FAB_DEVICE_ADDRS) {
+		d->addr[d->naddrs] = from->addrs[d->naddrs];
+		d->naddrs++;
+	}
+}
+
 int fabric_devices(struct fab_device **list, char *why, size_t len)
 {
-	return roce_devices(list, why, len);
+	char reason[ROCE_WHY] = "this system has no RDMA devices";
+	struct roce_device *devices = NULL;
+	int n = 0;
+
+	*list = NULL;
+	/* the usual case, for which no library need be loaded */
+	if (!access("/sys/class/infiniband", F_OK))
+		n = roce_devices(&devices, reason);
+	if (n <= 0) {
+		snprintf(why, len, "%s", reason);
+		return n;
+	}
+	*list = calloc((size_t)n, sizeof(**list));
+	for (int i = 0; *list && i < n; i++)
+		describe(&devices[i], &(*list)[i]);
+	roce_devices_free(devices);
+	return *list ? n : -ENOMEM;
 }
 #else
 #define NOT_BUILT "eta was built without RDMA: no libibverbs, no librdmacm, or ETA_ROCE=OFF"
