@@ -471,6 +471,7 @@ struct fab_msg_attr {
 	bool crc;              /* ask for CRC32C */
 	uint64_t handshake_ns; /* deadline of MPA start-up on either side */
 	uint16_t ord, ird;     /* RDMA reads outstanding: ours, and the peer's that we serve */
+	bool streams; /* byte streams are made of it: meets only peers that have this as well (roce) */
 };
 
 struct fab_msg_ops {
