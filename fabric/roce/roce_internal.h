@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * roce_internal.h - queue pairs of an RDMA device: the inside.
+ *
+ *	lib.c		the two libraries, loaded when they are first asked for
+ *	devices.c	which devices there are, and why one cannot be used
+ *	roce.c		the instance: open and close, progress, flush
+ *	sleep.c		its sleeper: wait, kick, the descriptor to watch
+ *	dev.c		a device in use: memory for frames, completion queues, its loss
+ *	cm.c		listeners, and the events of the connection manager
+ *	start.c		set-up on both sides, from an address to connected()
+ *	conn.c		a connection's life after that, and its end
+ *	tx.c		messages of the user into frames
+ *	rx.c		frames into the places that their pieces name
+ *	wire.c		what stands in frames
+ *
+ * Nothing of a message is queued here when it is sent: it is copied into the frames of a post, and done.
+ * What was received and finds no receive (which between etas never happens) stays in its frame; no
+ * credit is given for it meanwhile.
+ */
+#ifndef ETA_ROCE_INTERNAL_H
+#define ETA_ROCE_INTERNAL_H
+
+#include <infiniband/verbs.h>
+#include <pthread.h>
+#include <rdma/rdma_cma.h>
+#include <stdatomic.h>
+
+#include "fabric/fabric.h"
+#include "fabric/roce/roce.h"
+#include "fabric/roce/wire.h"
+
+/* ------------------------------------------------------------------------- libraries */
+
+/* X(library, function): what is used of each. */
+#define ROCE_FUNCTIONS(X)                                                                          \
+	X(ibv, ibv_get_device_list)                                                                \
+	X(ibv, ibv_free_device_list)                                                               \
+	X(ibv, ibv_get_device_name)                                                                \
+	X(ibv, ibv_open_device)                                                                    \
+	X(ibv, ibv_close_device)                                                                   \
+	X(ibv, ibv_query_device)                                                                   \
+	X(ibv, ibv_query_port)                                                                     \
+	X(ibv, ibv_query_gid)                                                                      \
+	X(ibv, ibv_alloc_pd)                                                                       \
+	X(ibv, ibv_dealloc_pd)                                                                     \
+	X(ibv, ibv_reg_mr)                                                                         \
+	X(ibv, ibv_dereg_mr)                                                                       \
+	X(ibv, ibv_create_comp_channel)                                                            \
+	X(ibv, ibv_destroy_comp_channel)                                                           \
+	X(ibv, ibv_create_cq)                                                                      \
+	X(ibv, ibv_destroy_cq)                                                                     \
+	X(ibv, ibv_get_cq_event)                                                                   \
+	X(ibv, ibv_ack_cq_events)                                                                  \
+	X(ibv, ibv_get_async_event)                                                                \
+	X(ibv, ibv_ack_async_event)                                                                \
+	X(ibv, ibv_event_type_str)                                                                 \
+	X(ibv, ibv_wc_status_str)                                                                  \
+	X(cm, rdma_create_event_channel)                                                           \
+	X(cm, rdma_destroy_event_channel)                                                          \
+	X(cm, rdma_create_id)                                                                      \
+	X(cm, rdma_destroy_id)                                                                     \
+	X(cm, rdma_bind_addr)                                                                      \
+	X(cm, rdma_listen)                                                                         \
+	X(cm, rdma_resolve_addr)                                                                   \
+	X(cm, rdma_resolve_route)                                                                  \
+	X(cm, rdma_create_qp)                                                                      \
+	X(cm, rdma_destroy_qp)                                                                     \
+	X(cm, rdma_connect)                                                                        \
+	X(cm, rdma_accept)                                                                         \
+	X(cm, rdma_reject)                                                                         \
+	X(cm, rdma_disconnect)                                                                     \
+	X(cm, rdma_set_option)                                                                     \
+	X(cm, rdma_get_cm_event)                                                                   \
+	X(cm, rdma_ack_cm_event)                                                                   \
+	X(cm, rdma_event_str)
+
+struct roce_lib {
+#define ROCE_MEMBER(library, function) __typeof__(&(function)) p_##function;
+	ROCE_FUNCTIONS(ROCE_MEMBER)
+#undef ROCE_MEMBER
+};
+
+/* NULL: not on this machine, for the reason *@why. Loaded once, and for good. */
+const struct roce_lib *roce_lib(const char **why);
+
+/* ----------------------------------------------------------------------------- lists */
+
+struct rlink {
+	struct rlink *next, *prev;
+};
+
+static inline void rlink_init(struct rlink *l)
+{
+	l->next = l->prev = l;
+}
+
+static inline bool rlinked(const struct rlink *l)
+{
+	return l->next != l;
+}
+
+static inline void rlink_del(struct rlink *l)
+{
+	l->next->prev = l->prev;
+	l->prev->next = l->next;
+	rlink_init(l);
+}
+
+/* Leaves where it was. */
+static inline void rlink_move(struct rlink *head, struct rlink *l)
+{
+	rlink_del(l);
+	l->prev = head->prev;
+	l->next = head;
+	l->prev->next = l;
+	head->prev = l;
+}
+
+#define rcontainer(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
+
+/* --------------------------------------------------------------------------- devices */
+
+#define ROCE_FRAME 8192      /* octets of a buffer */
+#define ROCE_CREDITS 32      /* frames that a peer may send unasked */
+#define ROCE_START_CREDITS 4 /* ... before it is known who it is */
+#define ROCE_RECVS (ROCE_CREDITS + ROCE_SPARE)
+#define ROCE_SENDS 64      /* a power of two */
+#define ROCE_DATA_SENDS 60 /* ... of which for frames that cost credit */
+#define ROCE_SIGNAL_EVERY 16
+#define ROCE_INLINE 256 /* what is asked for */
+#define ROCE_CHUNK 64   /* buffers registered together */
+#define ROCE_CQ_SIZE 4096
+#define ROCE_DEVS_MAX 16
+
+struct roce_buf {
+	struct roce_buf *next;
+	uint8_t *mem;
+	uint32_t lkey;
+};
+
+struct roce_chunk {
+	struct roce_chunk *next;
+	struct ibv_mr *mr;
+	uint8_t *mem;
+	struct roce_buf bufs[ROCE_CHUNK];
+};
+
+/* Shared by as many connections as it has room for the completions of, all at once. */
+struct roce_cq {
+	struct roce_cq *next;
+	struct ibv_cq *cq;
+	unsigned size, used;
+	unsigned stale; /* of what is used: of queue pairs that are gone; till it was seen empty */
+	/* under the instance's lock */
+	bool armed, stashed;
+	struct ibv_wc stash; /* what a sleeper found when it looked */
+};
+
+/* What id->context points to begins with this. */
+enum roce_kind_of { ROCE_IS_CONN, ROCE_IS_LISTENER, ROCE_IS_DEV };
+struct roce_ep {
+	uint8_t kind; /* enum roce_kind_of */
+};
+
+struct roce_dev {
+	struct roce_ep ep;
+	struct roce_dev *next;
+	struct fab *fab;
+	/* bound to the device for as long as it is used: keeps its context, hears of its removal */
+	struct rdma_cm_id *anchor;
+	struct ibv_context *ctx;
+	struct ibv_pd *pd;
+	struct ibv_comp_channel *channel;
+	struct roce_cq *cqs;
+	struct roce_chunk *chunks;
+	struct roce_buf *free;
+	unsigned cq_size;
+	bool dead; /* goes at the end of this call */
+};
+
+/* ---------------------------------------------------------------------- the instance */
+
+struct fab {
+	struct fab_env env;
+	const struct roce_lib *lib;
+	struct rdma_event_channel *events;
+	unsigned depth; /* calls into it on the stack */
+	uint32_t tick;
+	uint64_t asked_ns; /* when the connection manager was last asked */
+	bool cq_left;      /* there may be more in a completion queue */
+
+	struct fab_msg_conn **conns; /* by the number in a work request */
+	uint32_t nconns, free_slot;  /* 0: none free; conns[0] is not used */
+	uint32_t generation;
+
+	struct rlink dirty;     /* have something to transmit */
+	struct rlink later;     /* have something to be told */
+	struct rlink lingering; /* closed by their users, not yet all of it delivered */
+	struct rlink zombies;
+	unsigned users; /* connections and listeners that have a user, message services */
+
+	pthread_mutex_t lock; /* devs for the sleeper, armed and stashed of their queues */
+	struct roce_dev *devs;
+	int kickfd, pendfd, nestfd;
+	bool kicked;     /* the sleeper's */
+	bool pend_shown; /* pendfd is readable */
+	atomic_bool pending, sleeping, harvest;
+};
+
+#define COUNT(fab, what, n) fab_count(&(fab)->env.counters->what, (n))
+
+struct fab_msg {
+	struct fab *fab;
+	struct fab_msg_attr attr;
+	uint8_t service; /* enum roce_service */
+};
+
+struct fab_msg_listener {
+	struct roce_ep ep;
+	struct fab_msg *m;
+	struct rdma_cm_id *id;
+	const struct fab_msg_listen_user *ops;
+	void *user;
+	struct rlink starting; /* have a queue pair, have not yet said what they want */
+	struct rlink asking;   /* their user has to accept or reject them */
+	unsigned nstarting;
+};
+
+/* ----------------------------------------------------------------------- connections */
+
+enum roce_state {
+	RC_RESOLVING,  /* an address, a route */
+	RC_CONNECTING, /* the connection manager has asked */
+	RC_ASKED,      /* REQUEST sent: the answer is awaited */
+	RC_ACCEPTED,   /* by the connection manager: a REQUEST is awaited */
+	RC_REQUESTED,  /* the user has it */
+	RC_REPLYING,   /* ACCEPT sent; connected() follows */
+	RC_OPEN,
+	RC_CLOSED,    /* nothing moves any more; waits for its user to close it */
+	RC_LINGERING, /* no user; what was sent is being delivered */
+	RC_GONE,
+};
+
+/* Only while a connection is being set up. */
+struct roce_start {
+	struct fab_hello hello; /* the peer's */
+	uint16_t features;      /* offered by us */
+	uint16_t frame_len;
+	uint8_t frame[ROCE_HELLO_FRAME_MAX]; /* ours */
+};
+
+/* The answer to an empty read, which must not overtake those to what was asked before it. */
+struct roce_empty {
+	struct roce_empty *next;
+	uint64_t to;
+	uint32_t stag;
+	uint16_t behind; /* fab_msg_conn.answered must have got there */
+};
+
+struct fab_msg_conn {
+	struct roce_ep ep;
+	uint8_t state; /* enum roce_state */
+	bool reset;    /* nobody needs what is still under way */
+	bool dead;     /* the queue pair, or the other side, is gone */
+	bool bye_sent, bye_came;
+	bool shut; /* a BYE was asked for */
+	int lost;  /* to be told later, negative; 0: none */
+	struct fab *fab;
+	struct fab_msg *m; /* while it has a user */
+	const struct fab_msg_user *ops;
+	void *user;
+	struct fab_msg_listener *listener;  /* until it is accepted, rejected or closed */
+	struct rlink in_list, dirty, later; /* in_list: its listener's, or the instance's */
+	struct timer timer;
+	struct roce_start *start;
+	union fab_addr local, peer;
+
+	struct rdma_cm_id *id;
+	struct roce_dev *dev;
+	struct roce_cq *cq;
+	struct ibv_qp *qp;
+	uint32_t slot, generation;
+	uint32_t frame_max; /* of what we send */
+	uint16_t inline_max;
+	uint16_t ord, ird;
+
+	/* transmitting */
+	bool tx_blocked;     /* by credits or the send queue: goes on when there are more */
+	uint16_t tx_credits; /* frames that the peer is ready for */
+	uint16_t sq_head, sq_tail,
+		sq_signalled;     /* sends: posted, over, the last to tell of its end */
+	uint32_t tx_off;          /* octets of the oldest message that are out */
+	uint16_t asked, answered; /* the peer's requests: told of, answered; modulo 2^16 */
+	struct roce_empty *empties;
+	struct roce_buf *tx_bufs[ROCE_SENDS];
+
+	/* receiving */
+	uint16_t rx_owed;  /* frames that are free again, and the peer does not know */
+	uint16_t rx_given; /* frames that it may send */
+	bool stalled;      /* for want of a receive */
+	bool placing;      /* the piece under way was asked for a place */
+	bool in_msg, cut;
+	uint8_t rx_op;      /* of the message under way */
+	uint8_t rx_count;   /* frames that wait, */
+	uint8_t rx_first;   /* the first of them in rx_queue */
+	uint8_t nrx;        /* buffers that there are */
+	uint32_t rx_off;    /* in that frame */
+	uint32_t piece_off; /* in the piece that begins there */
+	uint32_t msg_off;   /* of that piece in its message */
+	uint32_t rx_stag;   /* of the tagged message under way, */
+	uint64_t rx_to;     /* and where that goes on */
+	uint8_t rx_queue[ROCE_RECVS];
+	uint16_t rx_len[ROCE_RECVS];
+	struct roce_buf *rx_bufs[ROCE_RECVS];
+};
+
+/* roce.c */
+/* Every call from outside, a timer's included, is made between these two. */
+void roce_enter(struct fab *fab);
+void roce_leave(struct fab *fab);
+/* Handles what is in @cq; returns how many completions. */
+int roce_cq_drain(struct fab *fab, struct roce_cq *cq, int budget);
+/* The connection is looked at in the next progress(): roce_conn_later(). */
+void roce_later(struct fab_msg_conn *c);
+
+/* sleep.c */
+int roce_sleep_open(struct fab *fab);
+void roce_sleep_close(struct fab *fab);
+void roce_wake(struct fab *fab);
+/* At the end of a turn: what is left is shown to whoever sleeps, or watches the descriptor. */
+void roce_publish(struct fab *fab, bool pending);
+/* Before a turn looks, and when it has looked, if the descriptor is in use. */
+void roce_show_begin(struct fab *fab);
+bool roce_show_end(struct fab *fab);
+int roce_watch_dev(struct fab *fab, struct roce_dev *dev);
+int roce_wait(struct fab *fab, int64_t timeout_ns);
+void roce_kick(struct fab *fab);
+void roce_drain(struct fab *fab);
+int roce_wait_fd(struct fab *fab);
+int roce_kick_fd(struct fab *fab);
+int roce_poll_cq(struct fab *fab, struct roce_cq *cq, struct ibv_wc *wc, int max);
+
+/* dev.c */
+/* That of a bound or connecting @id. */
+int roce_dev_get(struct fab *fab, struct rdma_cm_id *id, struct roce_dev **out);
+struct roce_cq *roce_cq_get(struct roce_dev *dev, unsigned n);
+void roce_cq_put(struct roce_cq *cq, unsigned n);
+struct roce_buf *roce_buf_get(struct roce_dev *dev);
+void roce_buf_put(struct roce_dev *dev, struct roce_buf *buf);
+/* Its connections end with -ENODEV; what is left of it goes at the end of this call. */
+void roce_dev_lost(struct roce_dev *dev);
+void roce_dev_async(struct roce_dev *dev);
+void roce_dev_destroy(struct roce_dev *dev);
+void roce_devs_reap(struct fab *fab);
+
+/* cm.c */
+int roce_cm_harvest(struct fab *fab);
+int roce_listen(struct fab_msg *m, const union fab_addr *addr, int backlog,
+		const struct fab_msg_listen_user *ops, void *user, struct fab_msg_listener **out);
+int roce_listener_addr(struct fab_msg_listener *l, union fab_addr *addr);
+void roce_unlisten(struct fab_msg_listener *l);
+
+/* What the connection manager said, copied. */
+struct roce_cm_event {
+	enum rdma_cm_event_type type;
+	struct rdma_cm_id *id, *listen_id;
+	int status;
+	uint8_t responder_resources, initiator_depth;
+	uint8_t len;
+	uint8_t data[UINT8_MAX];
+};
+
+/* start.c */
+int roce_connect(struct fab_msg *m, const struct fab_connect_attr *attr,
+		 const struct fab_hello *hello, const void *pdata, size_t len,
+		 const struct fab_msg_user *ops, void *user, struct fab_msg_conn **out);
+int roce_accept(struct fab_msg_conn *c, const struct fab_hello *hello, const void *pdata,
+		size_t len, const struct fab_msg_user *ops, void *user);
+void roce_reject(struct fab_msg_conn *c, const void *pdata, size_t len);
+/* An event of the connection manager's that is about set-up. */
+void roce_start_event(struct fab_msg_conn *c, const struct roce_cm_event *ev);
+void roce_start_asked(struct fab_msg_listener *l, const struct roce_cm_event *ev);
+/* A frame that is not data came while it is not open: @p, @n octets behind the header. */
+void roce_start_frame(struct fab_msg_conn *c, uint8_t kind, const uint8_t *p, size_t n);
+/* It has ended without a connection. */
+void roce_start_lost(struct fab_msg_conn *c, int err);
+/* The user of one that was accepted hears of it. */
+void roce_start_open(struct fab_msg_conn *c);
+
+/* conn.c */
+struct fab_msg_conn *roce_conn_new(struct fab_msg *m);
+int roce_conn_qp(struct fab_msg_conn *c);
+/* It is no longer its listener's. */
+void roce_listener_drop(struct fab_msg_conn *c);
+/* Nothing is left but its memory, till the end of this call. */
+void roce_conn_free(struct fab_msg_conn *c);
+/* Its queue pair and id only. */
+void roce_conn_unplug(struct fab_msg_conn *c);
+void roce_conn_reap(struct fab_msg_conn *c);
+/* The queue pair failed, or the other side has gone without a BYE. */
+void roce_conn_lost(struct fab_msg_conn *c, int err);
+/* Ends an open connection: tells its user. */
+void roce_end(struct fab_msg_conn *c, int err);
+/* After telling the peer why, if that is possible. */
+void roce_refuse(struct fab_msg_conn *c, int err);
+/* The peer broke the protocol. */
+void roce_violation(struct fab_msg_conn *c, const char *what);
+void roce_conn_later(struct fab_msg_conn *c);
+/* Gives the user's side up; what was sent is still delivered. */
+void roce_conn_linger(struct fab_msg_conn *c);
+/* A send was over. */
+void roce_linger_look(struct fab_msg_conn *c);
+void roce_bye_took(struct fab_msg_conn *c, uint32_t why);
+void roce_conn_close(struct fab_msg_conn *c, bool reset);
+int roce_shutdown(struct fab_msg_conn *c);
+int roce_conn_addr(struct fab_msg_conn *c, union fab_addr *local, union fab_addr *peer);
+void roce_timer_start(struct fab_msg_conn *c, uint64_t ns, timer_fn fn);
+
+/* tx.c */
+void roce_tx_want(struct fab_msg_conn *c);
+void roce_tx_now(struct fab_msg_conn *c);
+void roce_tx_flush(struct fab_msg_conn *c);
+/* A frame of our own: REQUEST, ACCEPT, REJECT (@p, @n octets, header included), or BYE. */
+int roce_tx_frame(struct fab_msg_conn *c, const uint8_t *p, size_t n);
+int roce_tx_bye(struct fab_msg_conn *c, enum roce_bye why);
+void roce_tx_completed(struct fab_msg_conn *c, unsigned number);
+/* There are credits, or room in the send queue, again. */
+void roce_tx_unblock(struct fab_msg_conn *c);
+/* Credit frames of their own, if enough is owed. */
+void roce_tx_credit(struct fab_msg_conn *c);
+void roce_empties_free(struct fab_msg_conn *c);
+
+/* rx.c */
+/* Posts @n more receives; what is over ROCE_SPARE of all is owed to the peer. */
+int roce_rx_add(struct fab_msg_conn *c, unsigned n);
+void roce_rx_completed(struct fab_msg_conn *c, unsigned number, uint32_t len);
+/* Goes on with frames that wait. */
+void roce_rx_run(struct fab_msg_conn *c);
+void roce_rx_want(struct fab_msg_conn *c);
+
+#endif

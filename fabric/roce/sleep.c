@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * sleep.c - the sleeper, and the descriptor that polls readable.
+ *
+ * A completion queue tells of its next completion once, after it was armed; what came before that is not
+ * told of. So the sleeper arms, then looks, then sleeps; the one completion that it may find stays in the
+ * queue's stash, which is the first that the next poll gives. Only the sleeper, and a turn while the
+ * descriptor is in use, take notes of completions off a channel; so while somebody sleeps each queue is
+ * armed, or its note is there.
+ *
+ * Work that a turn leaves, and the sleeper: see roce_publish().
+ */
+#include "fabric/roce/roce_internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Of the sleeper's own counters: not under the turn. */
+static void count_sleeper(uint64_t *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+/* ----------------------------------------------------------- completion queues */
+
+int roce_poll_cq(struct fab *fab, struct roce_cq *cq, struct ibv_wc *wc, int max)
+{
+	int n = 0, more;
+
+	pthread_mutex_lock(&fab->lock);
+	if (cq->stashed) {
+		cq->stashed = false;
+		wc[n++] = cq->stash;
+	}
+	more = ibv_poll_cq(cq->cq, max - n, wc + n);
+	pthread_mutex_unlock(&fab->lock);
+	return n + (more > 0 ? more : 0);
+}
+
+/* Under the lock: true when there is something to be polled. */
+static bool arm(struct roce_cq *cq)
+{
+	if (cq->stashed)
+		return true;
+	if (!cq->armed)
+		cq->armed = !ibv_req_notify_cq(cq->cq, 0);
+	cq->stashed = ibv_poll_cq(cq->cq, 1, &cq->stash) > 0;
+	return cq->stashed;
+}
+
+static bool arm_all(struct fab *fab)
+{
+	bool found = false;
+
+	for (struct roce_dev *dev = fab->devs; dev; dev = dev->next)
+		for (struct roce_cq *cq = dev->cqs; cq && !dev->dead; cq = cq->next)
+			found |= arm(cq);
+	return found;
+}
+
+/* Under the lock: notes of completions are taken off. */
+static void take_notes(struct fab *fab, struct roce_dev *dev)
+{
+	struct ibv_cq *ibcq;
+	void *arg;
+
+	while (!fab->lib->p_ibv_get_cq_event(dev->channel, &ibcq, &arg)) {
+		struct roce_cq *cq = arg;
+
+		fab->lib->p_ibv_ack_cq_events(ibcq, 1);
+		cq->armed = false;
+	}
+}
+
+static bool any_armed(const struct roce_dev *dev)
+{
+	for (const struct roce_cq *cq = dev->cqs; cq; cq = cq->next)
+		if (cq->armed)
+			return true;
+	return false;
+}
+
+/* ----------------------------------------------------------------- what is left */
+
+void roce_wake(struct fab *fab)
+{
+	uint64_t one = 1;
+	int keep = errno;
+
+	/* It can fail only when the count is near its maximum: then it is readable already. */
+	if (write(fab->kickfd, &one, sizeof(one)) < 0)
+		errno = keep;
+}
+
+/* Makes wait_fd() readable while there is work that the watcher does not know of. */
+static void show_pending(struct fab *fab, bool pending)
+{
+	uint64_t count = 1;
+	ssize_t n;
+
+	if (fab->pendfd < 0 || fab->pend_shown == pending)
+		return;
+	if (pending)
+		n = write(fab->pendfd, &count, sizeof(count));
+	else
+		n = read(fab->pendfd, &count, sizeof(count));
+	COUNT(fab, sys_other, 1);
+	if (n == sizeof(count))
+		fab->pend_shown = pending;
+}
+
+/*
+ * The exchange pairs with the one in roce_wait(): either the sleeper sees `pending` or this sees
+ * `sleeping`.
+ */
+void roce_publish(struct fab *fab, bool pending)
+{
+	if (atomic_load_explicit(&fab->pending, memory_order_relaxed) == pending)
+		return;
+	atomic_exchange(&fab->pending, pending);
+	if (pending && atomic_load(&fab->sleeping))
+		roce_wake(fab);
+	show_pending(fab, pending);
+}
+
+/* ------------------------------------------------------------------- the sleeper */
+
+#define FDS_MAX (2 + 2 * ROCE_DEVS_MAX)
+
+static unsigned collect(struct fab *fab, struct pollfd *fds)
+{
+	unsigned n = 0;
+
+	fds[n++] = (struct pollfd){ .fd = fab->kickfd, .events = POLLIN };
+	fds[n++] = (struct pollfd){ .fd = fab->events->fd, .events = POLLIN };
+	for (struct roce_dev *dev = fab->devs; dev && n + 2 <= FDS_MAX; dev = dev->next) {
+		if (dev->dead)
+			continue;
+		fds[n++] = (struct pollfd){ .fd = dev->channel->fd, .events = POLLIN };
+		fds[n++] = (struct pollfd){ .fd = dev->ctx->async_fd, .events = POLLIN };
+	}
+	return n;
+}
+
+/* A device of which nothing was heard may be gone by now: it is looked up again by its channel. */
+static void woken(struct fab *fab, const struct pollfd *fds, unsigned n)
+{
+	fab->kicked = fds[0].revents;
+	if (fds[1].revents)
+		atomic_store(&fab->harvest, true);
+	pthread_mutex_lock(&fab->lock);
+	for (unsigned i = 2; i < n; i += 2) {
+		if (fds[i + 1].revents)
+			atomic_store(&fab->harvest, true);
+		if (!fds[i].revents)
+			continue;
+		for (struct roce_dev *dev = fab->devs; dev; dev = dev->next)
+			if (!dev->dead && dev->channel->fd == fds[i].fd)
+				take_notes(fab, dev);
+	}
+	pthread_mutex_unlock(&fab->lock);
+}
+
+static int sleep_armed(struct fab *fab, int64_t timeout_ns)
+{
+	struct timespec limit = {
+		.tv_sec = timeout_ns / 1000000000,
+		.tv_nsec = timeout_ns % 1000000000,
+	};
+	struct pollfd fds[FDS_MAX];
+	unsigned n;
+	bool found;
+
+	pthread_mutex_lock(&fab->lock);
+	found = arm_all(fab);
+	n = collect(fab, fds);
+	pthread_mutex_unlock(&fab->lock);
+	if (found)
+		return 0;
+	count_sleeper(&fab->env.counters->sys_poll);
+	if (ppoll(fds, n, timeout_ns < 0 ? NULL : &limit, NULL) < 0)
+		return errno == EINTR ? -EINTR : 0;
+	woken(fab, fds, n);
+	return 0;
+}
+
+int roce_wait(struct fab *fab, int64_t timeout_ns)
+{
+	int ret = 0;
+
+	/* Pairs with roce_publish(). */
+	atomic_exchange(&fab->sleeping, true);
+	if (!atomic_load(&fab->pending))
+		ret = sleep_armed(fab, timeout_ns);
+	atomic_store(&fab->sleeping, false);
+	return ret;
+}
+
+void roce_kick(struct fab *fab)
+{
+	count_sleeper(&fab->env.counters->sys_kick);
+	roce_wake(fab);
+}
+
+/* A kick that no wait() has seen stays: it ends the next one. */
+void roce_drain(struct fab *fab)
+{
+	uint64_t count;
+
+	if (!fab->kicked)
+		return;
+	fab->kicked = false;
+	count_sleeper(&fab->env.counters->sys_poll);
+	/* Nothing there: someone else drained, which is as good. */
+	if (read(fab->kickfd, &count, sizeof(count)) < 0)
+		return;
+}
+
+/* ---------------------------------------------------------- the descriptor to watch */
+
+static int nest(struct fab *fab, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	COUNT(fab, sys_epoll_ctl, 1);
+	return epoll_ctl(fab->nestfd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+int roce_watch_dev(struct fab *fab, struct roce_dev *dev)
+{
+	int err;
+
+	if (fab->nestfd < 0)
+		return 0;
+	err = nest(fab, dev->channel->fd);
+	return err ? err : nest(fab, dev->ctx->async_fd);
+}
+
+/* The notes that made it readable, so that it is not for ever. */
+void roce_show_begin(struct fab *fab)
+{
+	pthread_mutex_lock(&fab->lock);
+	for (struct roce_dev *dev = fab->devs; dev; dev = dev->next)
+		if (!dev->dead && any_armed(dev))
+			take_notes(fab, dev);
+	pthread_mutex_unlock(&fab->lock);
+	atomic_store(&fab->harvest, true);
+}
+
+/* Armed, or there is more: true. */
+bool roce_show_end(struct fab *fab)
+{
+	bool found;
+
+	pthread_mutex_lock(&fab->lock);
+	found = arm_all(fab);
+	pthread_mutex_unlock(&fab->lock);
+	return found;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static int nest_all(struct fab *fab)
+{
+	int err = nest(fab, fab->kickfd);
+
+	if (!err)
+		err = nest(fab, fab->pendfd);
+	if (!err)
+		err = nest(fab, fab->events->fd);
+	for (struct roce_dev *dev = fab->devs; dev && !err; dev = dev->next)
+		if (!dev->dead)
+			err = roce_watch_dev(fab, dev);
+	return err;
+}
+
+int roce_wait_fd(struct fab *fab)
+{
+	int err;
+
+	if (fab->nestfd >= 0)
+		return fab->nestfd;
+	fab->nestfd = epoll_create1(EPOLL_CLOEXEC);
+	fab->pendfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = fab->nestfd < 0 || fab->pendfd < 0 ? -errno : nest_all(fab);
+	if (err) {
+		close_fd(&fab->pendfd);
+		close_fd(&fab->nestfd);
+		return err;
+	}
+	if (roce_show_end(fab))
+		atomic_store(&fab->pending, true);
+	show_pending(fab, atomic_load(&fab->pending));
+	return fab->nestfd;
+}
+
+int roce_kick_fd(struct fab *fab)
+{
+	return fab->kickfd;
+}
+
+int roce_sleep_open(struct fab *fab)
+{
+	fab->nestfd = fab->pendfd = -1;
+	fab->kickfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fab->kickfd < 0 ? -errno : 0;
+}
+
+void roce_sleep_close(struct fab *fab)
+{
+	close_fd(&fab->pendfd);
+	close_fd(&fab->nestfd);
+	close_fd(&fab->kickfd);
+}
