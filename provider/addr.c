@@ -196,7 +196,7 @@ static void default_source(int family, union fab_addr *src)
 /* Bridges and tunnels, of which hosts with containers have many. */
 static bool is_virtual(const char *name)
 {
-	char path[64];
+	char path[128];
 
 	snprintf(path, sizeof(path), "/sys/class/net/%s/bridge", name);
 	if (!access(path, F_OK))

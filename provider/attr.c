@@ -101,8 +101,10 @@ static bool check_rx(enum fi_ep_type type, const struct fi_rx_attr *a)
 	       !beyond("rx_attr.iov_limit", a->iov_limit, ETA_IOV_LIMIT);
 }
 
-static uint32_t protocol(enum fi_ep_type type)
+static uint32_t protocol(enum fi_ep_type type, bool rdma)
 {
+	if (rdma)
+		return type == FI_EP_RDM ? ETA_PROTO_ROCE_RDM : ETA_PROTO_ROCE;
 	return type == FI_EP_RDM ? FI_PROTO_IWARP_RDM : FI_PROTO_IWARP;
 }
 
@@ -111,10 +113,10 @@ static bool is_count(size_t contexts)
 	return contexts <= 1 || contexts == FI_SHARED_CONTEXT;
 }
 
-static bool check_ep(uint32_t version, enum fi_ep_type type, const struct fi_ep_attr *a)
+static bool check_ep(uint32_t version, enum fi_ep_type type, bool rdma, const struct fi_ep_attr *a)
 {
 	return (a->type == FI_EP_UNSPEC || a->type == type) &&
-	       !refused(a->protocol != FI_PROTO_UNSPEC && a->protocol != protocol(type),
+	       !refused(a->protocol != FI_PROTO_UNSPEC && a->protocol != protocol(type, rdma),
 			"ep_attr.protocol") &&
 	       !beyond("ep_attr.protocol_version", a->protocol_version, 1) &&
 	       !beyond("ep_attr.max_msg_size", a->max_msg_size, ETA_MAX_MSG) &&
@@ -205,13 +207,13 @@ static bool check_fabric(const struct fi_fabric_attr *a)
 	return !beyond("fabric_attr.prov_version", a->prov_version, eta_prov.version);
 }
 
-int eta_attr_check(uint32_t version, enum fi_ep_type type, const struct fi_info *hints)
+int eta_attr_check(uint32_t version, enum fi_ep_type type, bool rdma, const struct fi_info *hints)
 {
 	uint64_t caps = choose_caps(type, hints);
 
 	if (!hints)
 		return 0;
-	if ((hints->ep_attr && !check_ep(version, type, hints->ep_attr)) ||
+	if ((hints->ep_attr && !check_ep(version, type, rdma, hints->ep_attr)) ||
 	    beyond_bits("caps", hints->caps, all_caps(type)) ||
 	    refused(eta_addr_family(hints->addr_format) < 0, "addr_format") ||
 	    (hints->tx_attr && !check_tx(hints->tx_attr)) ||
@@ -236,13 +238,23 @@ static size_t choose_iov(size_t asked)
 	return asked > ETA_IOV_USUAL ? asked : ETA_IOV_USUAL;
 }
 
-static void fill_tx(const struct fi_tx_attr *hints, uint64_t caps, struct fi_tx_attr *a)
+/*
+ * Programs that spread over all that looks alike (Open MPI 4 compares these sizes, and not the fabrics'
+ * names) must not take devices and interfaces for alternatives to each other: who uses one does not
+ * reach who uses the other.
+ */
+static size_t choose_inject(size_t asked, bool rdma)
+{
+	return rdma && asked <= ETA_INJECT_RDMA ? ETA_INJECT_RDMA : ETA_INJECT_SIZE;
+}
+
+static void fill_tx(const struct fi_tx_attr *hints, uint64_t caps, bool rdma, struct fi_tx_attr *a)
 {
 	a->caps = caps & ETA_CAPS_TX;
 	a->op_flags = hints ? hints->op_flags & ETA_TX_OP_FLAGS : 0;
 	a->msg_order = ETA_MSG_ORDER;
 	a->comp_order = TX_COMP_ORDER;
-	a->inject_size = ETA_INJECT_SIZE;
+	a->inject_size = choose_inject(hints ? hints->inject_size : 0, rdma);
 	a->size = choose_size(hints ? hints->size : 0, "tx_size");
 	a->iov_limit = choose_iov(hints ? hints->iov_limit : 0);
 	a->rma_iov_limit = ETA_RMA_IOV_LIMIT;
@@ -278,11 +290,11 @@ static int copy_key(const uint8_t *key, size_t len, uint8_t **out, size_t *out_l
 	return 0;
 }
 
-static int fill_ep(uint32_t version, enum fi_ep_type type, const struct fi_ep_attr *hints,
-		   struct fi_ep_attr *a)
+static int fill_ep(uint32_t version, enum fi_ep_type type, bool rdma,
+		   const struct fi_ep_attr *hints, struct fi_ep_attr *a)
 {
 	a->type = type;
-	a->protocol = protocol(type);
+	a->protocol = protocol(type, rdma);
 	a->protocol_version = 1;
 	a->max_msg_size = ETA_MAX_MSG;
 	a->max_order_raw_size = ETA_MAX_MSG;
@@ -357,15 +369,15 @@ static int fill_domain(uint32_t version, const struct fi_info *hints, struct fi_
 	return h ? copy_key(h->auth_key, h->auth_key_size, &a->auth_key, &a->auth_key_size) : 0;
 }
 
-int eta_attr_fill(uint32_t version, enum fi_ep_type type, const struct fi_info *hints,
+int eta_attr_fill(uint32_t version, enum fi_ep_type type, bool rdma, const struct fi_info *hints,
 		  struct fi_info *info)
 {
 	int ret;
 
 	info->caps = choose_caps(type, hints);
 	info->handle = hints && type == FI_EP_MSG ? hints->handle : NULL;
-	fill_tx(hints ? hints->tx_attr : NULL, info->caps, info->tx_attr);
+	fill_tx(hints ? hints->tx_attr : NULL, info->caps, rdma, info->tx_attr);
 	fill_rx(type, hints ? hints->rx_attr : NULL, info->caps, info->rx_attr);
-	ret = fill_ep(version, type, hints ? hints->ep_attr : NULL, info->ep_attr);
+	ret = fill_ep(version, type, rdma, hints ? hints->ep_attr : NULL, info->ep_attr);
 	return ret ? ret : fill_domain(version, hints, info->domain_attr);
 }

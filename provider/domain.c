@@ -136,6 +136,8 @@ int eta_domain_open(struct fid_fabric *fabric, struct fi_info *info, struct fid_
 
 	if (!info || !info->domain_attr)
 		return -FI_EINVAL;
+	if (info->fabric_attr && !eta_device_fits(f, info->fabric_attr->name))
+		return -FI_EINVAL;
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -FI_ENOMEM;

@@ -67,8 +67,34 @@ int eta_ep_op_flags(struct eta_ep *ep, int command, uint64_t *flags)
 
 /* --------------------------------------------------------------------------------- options */
 
+/* A word, with its zero. */
+static int give_path(struct eta_ep *ep, void *optval, size_t *optlen)
+{
+	const char *wire;
+	size_t room;
+	int ret;
+
+	if (!optlen)
+		return -FI_EINVAL;
+	if (ep->type != FI_EP_MSG)
+		return -FI_ENOPROTOOPT;
+	ret = ep->dti ? ppe_dti_wire(ep->dti, 0, &wire) : -FI_ENOTCONN;
+	if (ret)
+		return ret;
+	room = *optlen;
+	*optlen = strlen(wire) + 1;
+	if (room < *optlen)
+		return -FI_ETOOSMALL;
+	if (!optval)
+		return -FI_EINVAL;
+	memcpy(optval, wire, *optlen);
+	return 0;
+}
+
 int eta_ep_getopt(fid_t fid, int level, int optname, void *optval, size_t *optlen)
 {
+	if (level == FI_OPT_ENDPOINT && optname == ETA_OPT_PATH)
+		return give_path(ep_of(fid), optval, optlen);
 	if (level == FI_OPT_ENDPOINT && optname == FI_OPT_MIN_MULTI_RECV)
 		return eta_cm_give_size(ep_of(fid)->multi_min, optval, optlen);
 	return eta_cm_getopt(fid, level, optname, optval, optlen);

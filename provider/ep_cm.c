@@ -34,7 +34,8 @@ static void replace_wildcard(const struct eta_ep *ep, union fab_addr *local)
 	union fab_addr own;
 
 	if (ep->type != FI_EP_RDM || !eta_addr_is_any(local) ||
-	    eta_info_own_address(local->sa.sa_family, ep->domain->iface, &own))
+	    eta_info_own_address(local->sa.sa_family, ep->domain->iface, ep->domain->fabric->rdma,
+				 &own))
 		return;
 	set_port(&own, local);
 	*local = own;

@@ -151,9 +151,12 @@ static struct eta_eq_event *translate_connect(struct eta_ep *ep, int status)
 {
 	uint8_t data[ETA_CM_DATA_SIZE];
 	size_t len = sizeof(data);
+	const char *wire;
 
 	if (ppe_dti_pdata(ep->dti, data, &len))
 		len = 0;
+	if (!status && !ppe_dti_wire(ep->dti, 0, &wire))
+		eta_info(EP_CTRL, "connected by %s\n", wire);
 	if (!status)
 		return cm_event(FI_CONNECTED, &ep->fid.fid, data, len);
 	eta_info(EP_CTRL, "not connected: %s\n", fi_strerror(-status));

@@ -68,6 +68,11 @@
 #define ETA_ORDER_STRICT 0x1ffULL
 #define ETA_PROGRESS_UNIFIED 3                /* FI_PROGRESS_CONTROL_UNIFIED */
 #define ETA_TAG_GENERIC 0xaaaaaaaaaaaaaaaaULL /* 64 fields of a bit */
+/* Between etas only; see fabric/roce/wire.h */
+#define ETA_PROTO_ROCE (FI_PROV_SPECIFIC | 0x657401)
+#define ETA_PROTO_ROCE_RDM (FI_PROV_SPECIFIC | 0x657402)
+/* fi_getopt of a connected endpoint, level FI_OPT_ENDPOINT: what carries it, as a string */
+#define ETA_OPT_PATH ((int)(FI_PROV_SPECIFIC | 0x657401))
 #define ETA_CORE_PROV_ONLY (1ULL << 59) /* a layer asks: libfabric's own, in no public header */
 
 #define eta_container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -110,6 +115,7 @@
 	 FI_ORDER_ATOMIC_WAR | FI_ORDER_ATOMIC_WAW)
 
 #define ETA_INJECT_SIZE 128
+#define ETA_INJECT_RDMA 64 /* what devices report, unless more is asked for */
 #define ETA_IOV_LIMIT 8
 #define ETA_IOV_USUAL 4 /* that attributes show, unless more are asked for */
 #define ETA_RMA_IOV_LIMIT PPE_RMA_MAX
@@ -159,15 +165,18 @@ int64_t eta_time_left(int64_t deadline);
 
 /* ----------------------------------------------------------------------- addr.c: addresses */
 
-/* One address of one of this host's interfaces. */
+/* One address of one of this host's interfaces, or of an RDMA device. */
+#define ETA_DOMAIN_LEN 64
 struct eta_iface {
 	struct eta_iface *next;
 	union fab_addr addr; /* port 0 */
 	unsigned prefix;     /* bits */
 	unsigned rank;       /* small is preferred */
 	bool has_link;
-	char name[16];
-	char net[FAB_ADDR_STRLEN]; /* "192.0.2.0/24" */
+	bool rdma;
+	char name[ETA_DOMAIN_LEN];     /* of the domain: the interface's, or the device's */
+	char net[ETA_DOMAIN_LEN + 16]; /* of the fabric: "192.0.2.0/24", "roce:rxe0" */
+	char netdev[16];               /* of a device: the interface that it is on */
 };
 
 /* All addresses that are up, best first: default route's, ordinary, virtual, loopback. */
@@ -194,6 +203,23 @@ int eta_addr_take(const void *sa, union fab_addr *addr);
 int eta_addr_family(uint32_t addr_format);
 uint32_t eta_addr_format(const union fab_addr *addr);
 
+/* ------------------------------------------------------------------- device.c: RDMA devices */
+
+/* What fabric names begin with whose wire is RDMA; the engine's name for it. */
+#define ETA_ROCE "roce"
+
+/* Addresses of the devices that are usable and may be used, in the order of the devices. */
+int eta_device_list(struct eta_iface **list);
+/* Does a fabric of this name go by RDMA? */
+bool eta_device_fabric(const char *name);
+/* $ETA_FABRIC wants devices, and nothing else. */
+bool eta_device_only(void);
+struct eta_fabric;
+/* Can a domain of a fabric called @name be opened in @f, so that its wire is used? */
+bool eta_device_fits(const struct eta_fabric *f, const char *name);
+/* Nothing was found for these names (NULL: any): if devices were asked for, warns why not. */
+void eta_device_explain(const char *domain, const char *fabric);
+
 /* ------------------------------------------------------------------ info.c, attr.c: fi_getinfo */
 
 int eta_getinfo(uint32_t version, const char *node, const char *service, uint64_t flags,
@@ -202,12 +228,12 @@ int eta_getinfo(uint32_t version, const char *node, const char *service, uint64_
  * 0, or -FI_ENODATA when the hints ask for what endpoints of this type do not offer; addresses are not
  * looked at.
  */
-int eta_attr_check(uint32_t version, enum fi_ep_type type, const struct fi_info *hints);
+int eta_attr_check(uint32_t version, enum fi_ep_type type, bool rdma, const struct fi_info *hints);
 /* All that does not depend on an address. @hints were checked. */
-int eta_attr_fill(uint32_t version, enum fi_ep_type type, const struct fi_info *hints,
+int eta_attr_fill(uint32_t version, enum fi_ep_type type, bool rdma, const struct fi_info *hints,
 		  struct fi_info *info);
 /* This host's best address; of @iface (a name, or empty) if that has one of the family. */
-int eta_info_own_address(int family, const char *iface, union fab_addr *addr);
+int eta_info_own_address(int family, const char *iface, bool rdma, union fab_addr *addr);
 /* Replaces an address of an fi_info; NULL takes it away. */
 int eta_info_set_src(struct fi_info *info, const union fab_addr *addr);
 int eta_info_set_dest(struct fi_info *info, const union fab_addr *addr);
@@ -217,6 +243,8 @@ int eta_info_set_dest(struct fi_info *info, const union fab_addr *addr);
 struct eta_fabric {
 	struct fid_fabric fid;
 	struct ppe_ual *ual;
+	bool rdma; /* its engine connects by RDMA */
+	char name[ETA_DOMAIN_LEN + 16];
 	atomic_int refs; /* EQs, PEPs, domains */
 	pthread_mutex_t lock;
 	struct eta_connreq *connreqs; /* told to the application, not answered */
@@ -332,12 +360,12 @@ int eta_auth_take(struct eta_auth *auth, uint32_t api_version, const uint8_t *ke
 struct eta_domain {
 	struct fid_domain fid;
 	struct eta_fabric *fabric;
-	atomic_int refs;           /* all objects that are opened in it */
-	bool lock_posts, lock_cqs; /* the application has not promised to serialise them */
-	bool provider_keys;        /* keys are ours to choose */
-	bool virtual_addresses;    /* peers name memory by its address, not by an offset */
-	int family;                /* of addresses: AF_INET or AF_INET6 */
-	char iface[16];            /* the domain's name */
+	atomic_int refs;            /* all objects that are opened in it */
+	bool lock_posts, lock_cqs;  /* the application has not promised to serialise them */
+	bool provider_keys;         /* keys are ours to choose */
+	bool virtual_addresses;     /* peers name memory by its address, not by an offset */
+	int family;                 /* of addresses: AF_INET or AF_INET6 */
+	char iface[ETA_DOMAIN_LEN]; /* the domain's name */
 	struct eta_auth auth;
 	struct ppe_mr all;    /* all memory, for operations that start here */
 	struct ppe_pd *pd;    /* what peers may name */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* fabric.c - fid_fabric: one engine, and fi_trywait, which asks it for several queues. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,10 +118,12 @@ static void engine_log(void *arg, int level, const char *text)
 		       FI_LOG_EP_CTRL, "%s\n", text);
 }
 
-static int engine_open(struct ppe_ual **ual)
+/* A fabric of devices is called as the engine calls it; the names of others say nothing of the wire. */
+static int engine_open(const char *name, struct ppe_ual **ual)
 {
 	struct ppe_ual_attr attr = {
 		.placement = eta_param_placement(),
+		.fabric = eta_device_fabric(name) ? name : NULL,
 		.max_dtis = ETA_EP_CNT,
 		.max_evqs = ETA_EVQ_CNT,
 		.msg =
@@ -135,13 +138,15 @@ static int engine_open(struct ppe_ual **ual)
 	int ret = ppe_ual_open(&attr, ual);
 
 	if (ret)
-		eta_warn(FABRIC, "the engine does not start (placement %s): %s\n",
-			 attr.placement ? attr.placement : "by default", fi_strerror(-ret));
+		eta_warn(FABRIC, "the engine does not start (placement %s, fabric %s): %s\n",
+			 attr.placement ? attr.placement : "by default", name ? name : "unnamed",
+			 fi_strerror(-ret));
 	return ret;
 }
 
 int eta_fabric_open(struct fi_fabric_attr *attr, struct fid_fabric **fabric, void *context)
 {
+	struct ppe_ual_info engine;
 	struct eta_fabric *f;
 	int ret;
 
@@ -150,11 +155,18 @@ int eta_fabric_open(struct fi_fabric_attr *attr, struct fid_fabric **fabric, voi
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return -FI_ENOMEM;
-	ret = engine_open(&f->ual);
+	ret = engine_open(attr->name, &f->ual);
 	if (ret) {
 		free(f);
 		return ret;
 	}
+	ppe_ual_info(f->ual, &engine);
+	f->rdma = eta_device_fabric(engine.fabric);
+	/* whatever it was called, $ETA_FABRIC may have made it one of all devices */
+	snprintf(f->name, sizeof(f->name), "%s",
+		 f->rdma && !eta_device_fabric(attr->name) ? ETA_ROCE
+		 : attr->name                              ? attr->name
+							   : "");
 	pthread_mutex_init(&f->lock, NULL);
 	f->fid.fid.fclass = FI_CLASS_FABRIC;
 	f->fid.fid.context = context;

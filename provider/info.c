@@ -8,6 +8,9 @@
  *	a source address	that address; the wildcard address stays what it is
  *	neither			each address of each interface, best first
  *
+ * Behind them come, likewise, addresses of RDMA devices, as domains of their own: see device.c. With
+ * a destination, that is the device on the way there, or one that the hints name.
+ *
  * Each is given once for datagram endpoints (FI_EP_RDM) and once for connected ones (FI_EP_MSG),
  * as far as the hints allow.
  *
@@ -27,9 +30,10 @@ struct query {
 	union fab_addr src, dest;
 	const char *domain, *fabric; /* names asked for; NULL: any */
 	const char *iface;           /* FI_ETA_IFACE */
-	enum fi_ep_type types[2];    /* that the hints allow */
-	unsigned ntypes;
-	struct eta_iface *ifaces;
+	struct eta_iface *ifaces, *devices;
+	/* that the hints allow: of interfaces, of devices */
+	enum fi_ep_type types[2][2];
+	unsigned ntypes[2];
 };
 
 /* ------------------------------------------------------------------------ understanding */
@@ -104,7 +108,8 @@ static int query_init(struct query *q, const char *node, const char *service, ui
 	if (h && h->fabric_attr)
 		q->fabric = h->fabric_attr->name;
 	q->iface = eta_param_string("iface");
-	return eta_iface_list(&q->ifaces);
+	ret = eta_iface_list(&q->ifaces);
+	return ret ? ret : eta_device_list(&q->devices);
 }
 
 /* --------------------------------------------------------------------------- one answer */
@@ -138,13 +143,14 @@ int eta_info_set_dest(struct fi_info *info, const union fab_addr *addr)
 static int info_fill(const struct query *q, enum fi_ep_type type, const struct eta_iface *i,
 		     const union fab_addr *src, struct fi_info *info)
 {
-	int ret = eta_attr_fill(q->version, type, q->hints, info);
+	int ret = eta_attr_fill(q->version, type, i->rdma, q->hints, info);
 
 	if (ret)
 		return ret;
 	info->addr_format = eta_addr_format(src);
 	info->domain_attr->name = strdup(i->name);
-	info->fabric_attr->name = strdup(i->net);
+	/* who asks for any device may have them all in one fabric */
+	info->fabric_attr->name = strdup(i->rdma && q->fabric ? q->fabric : i->net);
 	if (!info->domain_attr->name || !info->fabric_attr->name)
 		return -FI_ENOMEM;
 	ret = eta_info_set_src(info, src);
@@ -157,13 +163,13 @@ static int info_create(const struct query *q, const struct eta_iface *i, const u
 {
 	while (*list)
 		list = &(*list)->next;
-	for (unsigned t = 0; t < q->ntypes; t++) {
+	for (unsigned t = 0; t < q->ntypes[i->rdma]; t++) {
 		int ret;
 
 		*list = fi_allocinfo();
 		if (!*list)
 			return -FI_ENOMEM;
-		ret = info_fill(q, q->types[t], i, src, *list);
+		ret = info_fill(q, q->types[i->rdma][t], i, src, *list);
 		if (ret)
 			return ret;
 		list = &(*list)->next;
@@ -178,7 +184,7 @@ static bool is_chosen(const struct query *q, const struct eta_iface *i)
 {
 	union fab_addr addr;
 
-	if (!q->iface || !strcmp(q->iface, i->name))
+	if (!q->iface || !strcmp(q->iface, i->rdma ? i->netdev : i->name))
 		return true;
 	return eta_addr_parse(q->iface, &addr) && eta_addr_same_host(&addr, &i->addr);
 }
@@ -186,7 +192,8 @@ static bool is_chosen(const struct query *q, const struct eta_iface *i)
 static bool names_match(const struct query *q, const struct eta_iface *i)
 {
 	return (!q->domain || !strcmp(q->domain, i->name)) &&
-	       (!q->fabric || !strcmp(q->fabric, i->net));
+	       (!q->fabric || !strcmp(q->fabric, i->net) ||
+		(i->rdma && !strcmp(q->fabric, ETA_ROCE)));
 }
 
 static bool is_wanted(const struct query *q, const struct eta_iface *i, int family)
@@ -198,10 +205,9 @@ static bool is_wanted(const struct query *q, const struct eta_iface *i, int fami
 	       names_match(q, i);
 }
 
-static const struct eta_iface *first_wanted(const struct query *q, int family)
+static const struct eta_iface *first_wanted(const struct query *q, const struct eta_iface *i,
+					    int family)
 {
-	const struct eta_iface *i = q->ifaces;
-
 	while (i && !is_wanted(q, i, family))
 		i = i->next;
 	return i;
@@ -219,7 +225,7 @@ static int answer_source(const struct query *q, struct fi_info **info)
 	const struct eta_iface *i;
 
 	if (eta_addr_is_any(&q->src)) {
-		i = first_wanted(q, q->src.sa.sa_family);
+		i = first_wanted(q, q->ifaces, q->src.sa.sa_family);
 		return i ? info_create(q, i, &q->src, info) : no_interface();
 	}
 	i = eta_iface_of(q->ifaces, &q->src);
@@ -245,7 +251,7 @@ static int answer_destination(const struct query *q, struct fi_info **info)
 	i = eta_iface_of(q->ifaces, &src);
 	if (i && is_chosen(q, i) && names_match(q, i))
 		return info_create(q, i, &src, info);
-	i = first_wanted(q, family);
+	i = first_wanted(q, q->ifaces, family);
 	return i ? info_create(q, i, &i->addr, info) : no_interface();
 }
 
@@ -260,8 +266,10 @@ static int answer_all(const struct query *q, struct fi_info **info)
 	return *info ? 0 : no_interface();
 }
 
-static int answer(const struct query *q, struct fi_info **info)
+static int answer_interfaces(const struct query *q, struct fi_info **info)
 {
+	if (eta_device_only() || eta_device_fabric(q->fabric) || !q->ntypes[0])
+		return -FI_ENODATA;
 	if (q->have_src)
 		return answer_source(q, info);
 	if (q->have_dest)
@@ -269,14 +277,106 @@ static int answer(const struct query *q, struct fi_info **info)
 	return answer_all(q, info);
 }
 
-static int choose_types(struct query *q)
+/* ------------------------------------------------------------------------------- devices */
+
+/* Each device once, with @addr for its own if that is none in particular. */
+static int each_device(const struct query *q, int family, const union fab_addr *addr,
+		       struct fi_info **info)
+{
+	const char *last = "";
+
+	for (const struct eta_iface *i = q->devices; i; i = i->next) {
+		int ret;
+
+		if (!is_wanted(q, i, family) || !strcmp(i->name, last))
+			continue;
+		last = i->name;
+		ret = info_create(q, i, addr ? addr : &i->addr, info);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int devices_source(const struct query *q, struct fi_info **info)
+{
+	if (eta_addr_is_any(&q->src))
+		return each_device(q, q->src.sa.sa_family, &q->src, info);
+	for (const struct eta_iface *i = q->devices; i; i = i->next)
+		if (eta_addr_same_host(&i->addr, &q->src) && names_match(q, i))
+			return info_create(q, i, &q->src, info);
+	return 0;
+}
+
+static int devices_destination(const struct query *q, struct fi_info **info)
+{
+	union fab_addr src;
+
+	if (!eta_addr_route(&q->dest, &src))
+		for (const struct eta_iface *i = q->devices; i; i = i->next)
+			if (eta_addr_same_host(&i->addr, &src) && is_wanted(q, i, AF_UNSPEC))
+				return info_create(q, i, &src, info);
+	/* only for those who mean it: the route is another one */
+	return q->domain || q->fabric || q->iface || eta_device_only()
+		       ? each_device(q, q->dest.sa.sa_family, NULL, info)
+		       : 0;
+}
+
+static int devices_all(const struct query *q, struct fi_info **info)
+{
+	int ret = 0;
+
+	for (const struct eta_iface *i = q->devices; i && !ret; i = i->next)
+		if (is_wanted(q, i, q->family))
+			ret = info_create(q, i, &i->addr, info);
+	return ret;
+}
+
+static int answer_devices(const struct query *q, struct fi_info **info)
+{
+	if (q->have_src)
+		return devices_source(q, info);
+	if (q->have_dest)
+		return devices_destination(q, info);
+	return devices_all(q, info);
+}
+
+/* ----------------------------------------------------------------------------- the answer */
+
+static void allowed_types(struct query *q, bool rdma)
 {
 	static const enum fi_ep_type types[] = { FI_EP_RDM, FI_EP_MSG };
 
 	for (unsigned i = 0; i < 2; i++)
-		if (!eta_attr_check(q->version, types[i], q->hints))
-			q->types[q->ntypes++] = types[i];
-	return q->ntypes ? 0 : -FI_ENODATA;
+		if (!eta_attr_check(q->version, types[i], rdma, q->hints))
+			q->types[rdma][q->ntypes[rdma]++] = types[i];
+}
+
+/* The protocol is all that the hints can tell the two apart by. */
+static int choose_types(struct query *q)
+{
+	allowed_types(q, false);
+	if (q->hints && q->hints->ep_attr && q->hints->ep_attr->protocol) {
+		allowed_types(q, true);
+	} else {
+		memcpy(q->types[1], q->types[0], sizeof(q->types[1]));
+		q->ntypes[1] = q->ntypes[0];
+	}
+	return q->ntypes[0] + q->ntypes[1] ? 0 : -FI_ENODATA;
+}
+
+static int answer(const struct query *q, struct fi_info **info)
+{
+	int ret = answer_interfaces(q, info), more;
+
+	if (ret && ret != -FI_ENODATA)
+		return ret;
+	more = answer_devices(q, info);
+	if (more)
+		return more;
+	if (!*info)
+		eta_device_explain(q->domain, q->fabric);
+	return *info ? 0 : ret;
 }
 
 int eta_getinfo(uint32_t version, const char *node, const char *service, uint64_t flags,
@@ -298,6 +398,7 @@ int eta_getinfo(uint32_t version, const char *node, const char *service, uint64_
 	if (!ret)
 		ret = answer(&q, &found);
 	eta_iface_free(q.ifaces);
+	eta_iface_free(q.devices);
 	if (ret)
 		fi_freeinfo(found);
 	else
@@ -305,21 +406,23 @@ int eta_getinfo(uint32_t version, const char *node, const char *service, uint64_
 	return ret;
 }
 
-int eta_info_own_address(int family, const char *iface, union fab_addr *addr)
+/* Of a device no other will do: its peers could not reach it there. */
+int eta_info_own_address(int family, const char *iface, bool rdma, union fab_addr *addr)
 {
 	struct query q = { .domain = *iface ? iface : NULL, .iface = eta_param_string("iface") };
 	const struct eta_iface *i;
-	int ret = eta_iface_list(&q.ifaces);
+	struct eta_iface *list;
+	int ret = rdma ? eta_device_list(&list) : eta_iface_list(&list);
 
 	if (ret)
 		return ret;
-	i = first_wanted(&q, family);
-	if (!i) {
+	i = first_wanted(&q, list, family);
+	if (!i && !rdma) {
 		q.domain = NULL;
-		i = first_wanted(&q, family);
+		i = first_wanted(&q, list, family);
 	}
 	if (i)
 		*addr = i->addr;
-	eta_iface_free(q.ifaces);
+	eta_iface_free(list);
 	return i ? 0 : -FI_EADDRNOTAVAIL;
 }
