@@ -129,6 +129,8 @@ static int listener_start(struct fab_msg_listener *l, const union fab_addr *addr
 				       sizeof(on));
 	if (lib->p_rdma_bind_addr(l->id, &at.sa))
 		return -errno;
+	if (!roce_dev_allowed(l->m->fab, l->id))
+		return -ENODEV;
 	return lib->p_rdma_listen(l->id, backlog) ? -errno : 0;
 }
 

@@ -227,11 +227,25 @@ static int dev_new(struct fab *fab, struct rdma_cm_id *id, struct roce_dev **out
 	return 0;
 }
 
+bool roce_dev_allowed(const struct fab *fab, const struct rdma_cm_id *id)
+{
+	const char *name;
+
+	if (!*fab->only || !id->verbs)
+		return true;
+	name = fab->lib->p_ibv_get_device_name(id->verbs->device);
+	if (!strcmp(name, fab->only))
+		return true;
+	fab_logf(&fab->env, FAB_LOG_INFO, "roce: that address is of %s, and not of %s", name,
+		 fab->only);
+	return false;
+}
+
 int roce_dev_get(struct fab *fab, struct rdma_cm_id *id, struct roce_dev **out)
 {
 	unsigned n = 0;
 
-	if (!id->verbs)
+	if (!id->verbs || !roce_dev_allowed(fab, id))
 		return -ENODEV;
 	for (struct roce_dev *dev = fab->devs; dev; dev = dev->next, n++) {
 		if (dev->ctx != id->verbs)

@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define CM_EVERY 16   /* turns */
@@ -202,23 +204,45 @@ static void roce_flush(struct fab *fab)
 
 /* ----------------------------------------------------------------- open and close */
 
-/* For the log: why none will do. */
-static bool have_device(const struct fab_env *env)
+static bool is_asked_for(const struct fab_env *env, const struct roce_device *d)
+{
+	return !env->device || !strcmp(env->device, d->name);
+}
+
+/* -ENODEV: none that will do, and the log says why. */
+static int find_device(const struct fab_env *env, const struct roce_device *devices, int n)
+{
+	bool seen = false;
+
+	for (int i = 0; i < n; i++)
+		if (is_asked_for(env, &devices[i]) && devices[i].usable)
+			return 0;
+	for (int i = 0; i < n; i++) {
+		if (!is_asked_for(env, &devices[i]))
+			continue;
+		seen = true;
+		fab_logf(env, FAB_LOG_WARN, "roce: %s: %s", devices[i].name, devices[i].why_not);
+	}
+	if (!seen)
+		fab_logf(env, FAB_LOG_WARN, "roce: there is no RDMA device called %s", env->device);
+	return -ENODEV;
+}
+
+static int have_device(const struct fab_env *env)
 {
 	struct roce_device *devices;
 	char why[ROCE_WHY];
-	bool usable = false;
-	int n = roce_devices(&devices, why);
+	int n = roce_devices(&devices, why), err;
 
-	if (n <= 0)
-		fab_logf(env, FAB_LOG_WARN, "roce: %s", n ? "no memory" : why);
-	for (int i = 0; i < n; i++)
-		usable |= devices[i].usable;
-	for (int i = 0; i < n && !usable; i++)
-		fab_logf(env, FAB_LOG_WARN, "roce: %s: %s", devices[i].name, devices[i].why_not);
-	if (n > 0)
-		roce_devices_free(devices);
-	return usable;
+	if (n < 0)
+		return n;
+	if (!n) {
+		fab_logf(env, FAB_LOG_WARN, "roce: %s", why);
+		return -EOPNOTSUPP;
+	}
+	err = find_device(env, devices, n);
+	roce_devices_free(devices);
+	return err;
 }
 
 static int instance_open(struct fab *fab)
@@ -258,14 +282,17 @@ static int roce_open(const struct fab_env *env, struct fab **out)
 	const char *why;
 	const struct roce_lib *lib = roce_lib(&why);
 	struct fab *fab;
-	int err;
+	int err = have_device(env);
 
-	if (!have_device(env))
-		return -EOPNOTSUPP;
+	if (err)
+		return err;
 	fab = calloc(1, sizeof(*fab));
 	if (!fab)
 		return -ENOMEM;
 	fab->env = *env;
+	fab->env.device = NULL;
+	if (env->device)
+		snprintf(fab->only, sizeof(fab->only), "%s", env->device);
 	fab->lib = lib;
 	fab->nconns = 1;
 	rlink_init(&fab->dirty);

@@ -183,6 +183,7 @@ struct roce_dev {
 
 struct fab {
 	struct fab_env env;
+	char only[ROCE_NAME]; /* the device that was asked for; empty: any */
 	const struct roce_lib *lib;
 	struct rdma_event_channel *events;
 	unsigned depth; /* calls into it on the stack */
@@ -343,6 +344,8 @@ int roce_poll_cq(struct fab *fab, struct roce_cq *cq, struct ibv_wc *wc, int max
 
 /* dev.c */
 /* That of a bound or connecting @id. */
+/* Whether the device of @id, if it is known yet, is one that may be used. */
+bool roce_dev_allowed(const struct fab *fab, const struct rdma_cm_id *id);
 int roce_dev_get(struct fab *fab, struct rdma_cm_id *id, struct roce_dev **out);
 struct roce_cq *roce_cq_get(struct roce_dev *dev, unsigned n);
 void roce_cq_put(struct roce_cq *cq, unsigned n);
