@@ -192,6 +192,9 @@ struct fab_listen_attr {
 struct fab_connect_attr {
 	const union fab_addr *local; /* NULL: the kernel chooses */
 	const union fab_addr *peer;
+	/* Who connects, NULL if that is nowhere in particular: a wire that has devices takes the one
+	 * with this address, others take no notice. The port does not count. */
+	const union fab_addr *from;
 	uint64_t timeout_ns; /* 0: the kernel's own */
 };
 

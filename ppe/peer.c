@@ -230,6 +230,8 @@ static int dial(struct msg_peer *p)
 	if (now >= p->dial_until)
 		return -ETIMEDOUT;
 	attr.timeout_ns = p->dial_until - now;
+	if (!is_any(&d->local))
+		attr.from = &d->local;
 	l = link_new(d, p, LINK_DIALLING);
 	if (!l)
 		return -ENOMEM;

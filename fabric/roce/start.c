@@ -142,8 +142,15 @@ static int dial(struct fab_msg_conn *c, const struct fab_connect_attr *attr)
 
 	if (!fab_addr_len(attr->peer))
 		return -EAFNOSUPPORT;
-	if (attr->local)
+	if (attr->local) {
 		local = *attr->local;
+	} else if (attr->from) {
+		local = *attr->from;
+		if (local.sa.sa_family == AF_INET6)
+			local.in6.sin6_port = 0;
+		else
+			local.in.sin_port = 0;
+	}
 	c->peer = peer;
 	if (lib->p_rdma_create_id(c->fab->events, &c->id, &c->ep, RDMA_PS_TCP)) {
 		c->id = NULL;
@@ -152,7 +159,8 @@ static int dial(struct fab_msg_conn *c, const struct fab_connect_attr *attr)
 	/* without it the device's own is used */
 	lib->p_rdma_set_option(c->id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout,
 			       sizeof(timeout));
-	if (lib->p_rdma_resolve_addr(c->id, attr->local ? &local.sa : NULL, &peer.sa, RESOLVE_MS))
+	if (lib->p_rdma_resolve_addr(c->id, attr->local || attr->from ? &local.sa : NULL, &peer.sa,
+				     RESOLVE_MS))
 		return -errno;
 	return 0;
 }
