@@ -134,6 +134,12 @@ static bool is_roce(const char *name, const char **device)
 	return true;
 }
 
+static int no_such_wire(const struct fab_env *env, const char *name)
+{
+	fab_logf(env, FAB_LOG_WARN, "there is no fabric called %s", name);
+	return -ENOENT;
+}
+
 int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,
 		struct fabric *out)
 {
@@ -148,7 +154,7 @@ int fabric_open(const char *name, const struct fab_env *env, const struct fab_ms
 	else if (is_roce(name, &own.device))
 		err = roce_open(&own, attr, &f);
 	else
-		err = -ENOENT;
+		err = no_such_wire(env, name);
 	if (!err)
 		*out = f;
 	return err;

@@ -97,24 +97,21 @@ bool eta_device_fits(const struct eta_fabric *f, const char *name)
 	return fits;
 }
 
-static bool is_meant(const struct fab_device *d, const char *domain, const char *fabric)
+/* "rxe0" of "roce:rxe0"; empty: any. */
+static const char *device_of(const char *fabric)
 {
-	if (domain)
-		return !strcmp(d->name, domain);
-	return !fabric || !fabric[sizeof(ETA_ROCE) - 1] ||
-	       !strcmp(d->name, fabric + sizeof(ETA_ROCE));
+	return fabric && fabric[sizeof(ETA_ROCE) - 1] ? fabric + sizeof(ETA_ROCE) : "";
 }
 
 /* Whether there was one to say something about. */
-static bool say_states(const struct fab_device *devices, int n, const char *domain,
-		       const char *fabric)
+static bool say_states(const struct fab_device *devices, int n, const char *name)
 {
 	bool said = false;
 
 	for (int k = 0; k < n; k++) {
 		const struct fab_device *d = &devices[k];
 
-		if (!is_meant(d, domain, fabric))
+		if (*name && strcmp(d->name, name))
 			continue;
 		said = true;
 		if (!may_use(d->name))
@@ -135,13 +132,16 @@ void eta_device_explain(const char *domain, const char *fabric)
 {
 	bool asked = eta_device_fabric(fabric) || (!fabric && eta_device_only());
 	struct fab_device *devices;
+	const char *name = domain ? domain : asked ? device_of(fabric) : "";
 	char why[160] = "";
 	int n = fabric_devices(&devices, why, sizeof(why));
 
+	if (n > 0)
+		why[0] = '\0';
 	if (!asked && !domain)
 		n = 0;
-	else if (!say_states(devices, n > 0 ? n : 0, domain, asked ? fabric : NULL) && asked)
-		eta_warn(CORE, "no RDMA device%s%s: %s\n", domain ? " called " : "",
-			 domain ? domain : "", *why ? why : "none of this name; see eta-info");
+	else if (!say_states(devices, n > 0 ? n : 0, name) && asked)
+		eta_warn(CORE, "no RDMA device%s%s%s%s\n", *name ? " called " : "", name,
+			 *why ? ": " : "", why);
 	free(devices);
 }

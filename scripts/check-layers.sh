@@ -4,6 +4,7 @@
 # Checks that includes point only the way that the layers do:
 #
 #   examples -> dusi/dusi.h, dusi/gaio.h, rdma/*
+#   tools -> provider/eta.h, ppe/ppe.h
 #   dusi, provider -> ppe/ppe.h     ppe -> fabric/fabric.h     ppe, dusi/aio -> files/files.h
 #
 # (ppe also fabric/timer.h, the heap of deadlines, and fabric/be.h, big-endian integers, which it
@@ -22,7 +23,7 @@ allow() {
 	local layer=$1 pattern=$2 file line header
 	while read -r file; do
 		while IFS=: read -r line header; do
-			[[ $header =~ ^(ppe|fabric|files|dusi|provider|examples|tests|bench)/ ]] || continue
+			[[ $header =~ ^(ppe|fabric|files|dusi|provider|examples|tools|tests|bench)/ ]] || continue
 			[[ $header =~ $pattern ]] && continue
 			echo "$file:$line: $layer may not include $header"
 			status=1
@@ -34,6 +35,7 @@ allow() {
 allow examples '^(dusi/(dusi|gaio)\.h|examples/)'
 allow dusi '^(dusi/|ppe/ppe\.h$|files/files\.h$)'
 allow provider '^(provider/|ppe/ppe\.h$)'
+allow tools '^(provider/eta|ppe/ppe)\.h$'
 allow ppe '^(ppe/|fabric/(fabric|timer|be)\.h$|files/files\.h$)'
 allow fabric '^fabric/'
 allow files '^files/'
