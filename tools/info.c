@@ -76,10 +76,17 @@ static void print_uring(void)
 		ppe_ual_close(ual);
 }
 
+static void print_setting(const char *name)
+{
+	const char *value = getenv(name);
+
+	if (value && *value)
+		printf(", %s=%s", name, value);
+}
+
 /* Whether there is an engine as it is asked for. */
 static bool print_engine(void)
 {
-	const char *fabric = getenv("ETA_FABRIC"), *placement = getenv("ETA_PPE");
 	const struct ppe_ual_attr attr = { 0 };
 	struct ppe_ual_info info;
 	struct reason r;
@@ -87,8 +94,10 @@ static bool print_engine(void)
 
 	puts("connections");
 	if (!ual) {
-		printf("  none: ETA_FABRIC=%s, ETA_PPE=%s: %s\n", fabric ? fabric : "",
-		       placement ? placement : "", r.text);
+		fputs("  none", stdout);
+		print_setting("ETA_FABRIC");
+		print_setting("ETA_PPE");
+		printf(": %s\n", r.text);
 		return false;
 	}
 	ppe_ual_info(ual, &info);

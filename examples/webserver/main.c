@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include <dusi/dusi.h>
+
 #include "examples/common/parse.h"
 #include "examples/webserver/server.h"
 #include "examples/webserver/signals.h"
@@ -46,6 +48,12 @@ void announce(const struct sockaddr_storage *address)
 	fflush(stdout);
 }
 
+static void say(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "eta-webserver: %s\n", text);
+}
+
 /* @ready: where a worker's parent waits to hear of it; -1: there is none. */
 static int serve(const struct settings *settings, int argc, char **argv, int ready)
 {
@@ -70,6 +78,7 @@ int main(int argc, char **argv)
 
 	if (err)
 		return err < 0 ? EXIT_SUCCESS : err;
+	Dusi_Set_Log(say, NULL);
 	fit_limits(&settings);
 	signals_catch();
 	if (settings.workers > 1)

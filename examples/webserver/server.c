@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <dusi/dusi.h>
-
 #include "examples/webserver/mime.h"
 #include "examples/webserver/signals.h"
 
@@ -58,12 +56,6 @@ static uint32_t sockets_for(uint64_t connections)
 	return sockets < SOCKETS_MAX ? (uint32_t)sockets : SOCKETS_MAX;
 }
 
-static void say(void *arg, const char *text)
-{
-	(void)arg;
-	fprintf(stderr, "eta-webserver: %s\n", text);
-}
-
 static int open_io(struct server *s)
 {
 	const struct gaio_attr attr = {
@@ -72,10 +64,8 @@ static int open_io(struct server *s)
 		.max_sockets = sockets_for(s->settings.fits),
 	};
 	const char *name = attr.backend ? attr.backend : getenv("ETA_AIO");
-	int err;
+	int err = gaio_open(&attr, &s->io);
 
-	Dusi_Set_Log(say, NULL);
-	err = gaio_open(&attr, &s->io);
 	if (err == -ENOENT)
 		return server_fail("there is no such --aio:", name, err);
 	if (err == -EOPNOTSUPP)

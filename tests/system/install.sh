@@ -21,6 +21,7 @@ present() {
 	printf '%s\n' "$found"
 }
 
+present 'bin/eta-info' >/dev/null
 present 'bin/eta-ttcp' >/dev/null
 present 'bin/eta-webserver' >/dev/null
 present 'include/dusi/dusi.h' >/dev/null
