@@ -20,7 +20,7 @@ TEXT
 
 # package=program: present if the program is, wherever it came from. A bare package: by dpkg.
 build=(gcc=gcc libc6-dev make=make cmake=cmake pkg-config=pkg-config libfabric-dev libisal-dev nettle-dev
-	liburing-dev
+	liburing-dev libibverbs-dev librdmacm-dev
 	libcmocka-dev)
 demo=(libfabric-bin=fi_pingpong curl=curl)
 # the machine of tests/vm, and what compiles a module for its kernel; it downloads that by itself
