@@ -6,18 +6,15 @@
  * number in `known`, which only grows). So it needs no memory, and so no care for when that may be
  * freed, and upcalls go from the wire to the user directly. Nobody but both*.c follows such a pointer.
  *
- * The sleeper sleeps on the wires' wait_fd()s and an eventfd of its own, which is what a kick adds to;
- * so wires are neither kicked nor drained.
+ * A sleeper sleeps in the second wire, which watches a descriptor of the first as well. So devices need
+ * not show in each turn what they have in a descriptor, and kicks are the second wire's.
  */
 #include "fabric/both_internal.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---------------------------------------------------------------- which wire it is */
@@ -66,53 +63,24 @@ static void both_flush(struct fab *fab)
 	fab->stream[1]->flush(fab->sub[1]);
 }
 
-static void count_sleeper(uint64_t *counter)
-{
-	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
-}
-
 static int both_wait(struct fab *fab, int64_t timeout_ns)
 {
-	struct pollfd fds[] = {
-		{ .fd = fab->showfd[0], .events = POLLIN },
-		{ .fd = fab->showfd[1], .events = POLLIN },
-		{ .fd = fab->kickfd, .events = POLLIN },
-	};
-	struct timespec limit = {
-		.tv_sec = timeout_ns / 1000000000,
-		.tv_nsec = timeout_ns % 1000000000,
-	};
-
-	count_sleeper(&fab->env.counters->sys_poll);
-	if (ppoll(fds, 3, timeout_ns < 0 ? NULL : &limit, NULL) < 0)
-		return errno == EINTR ? -EINTR : 0;
-	if (fds[2].revents)
-		fab->kicked = true;
-	return 0;
+	return fab->stream[1]->wait_also(fab->sub[1], fab->showfd, timeout_ns);
 }
 
 static void both_kick(struct fab *fab)
 {
-	uint64_t one = 1;
-	int keep = errno;
-
-	count_sleeper(&fab->env.counters->sys_kick);
-	/* It can fail only when the count is near its maximum: then it is readable already. */
-	if (write(fab->kickfd, &one, sizeof(one)) < 0)
-		errno = keep;
+	fab->stream[1]->kick(fab->sub[1]);
 }
 
 static void both_drain(struct fab *fab)
 {
-	uint64_t count;
+	fab->stream[1]->drain(fab->sub[1]);
+}
 
-	if (!fab->kicked)
-		return;
-	fab->kicked = false;
-	count_sleeper(&fab->env.counters->sys_poll);
-	/* Nothing there: someone else drained, which is as good. */
-	if (read(fab->kickfd, &count, sizeof(count)) < 0)
-		return;
+static int both_kick_fd(struct fab *fab)
+{
+	return fab->stream[1]->kick_fd(fab->sub[1]);
 }
 
 static int nest(int epfd, int fd)
@@ -124,29 +92,25 @@ static int nest(int epfd, int fd)
 
 static int both_wait_fd(struct fab *fab)
 {
-	int fd, err;
+	int second, fd, err;
 
 	if (fab->nestfd >= 0)
 		return fab->nestfd;
+	second = fab->stream[1]->wait_fd(fab->sub[1]);
+	if (second < 0)
+		return second;
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	err = nest(fd, fab->showfd[0]);
+	err = nest(fd, fab->showfd);
 	if (!err)
-		err = nest(fd, fab->showfd[1]);
-	if (!err)
-		err = nest(fd, fab->kickfd);
+		err = nest(fd, second);
 	if (err) {
 		close(fd);
 		return err;
 	}
 	fab->nestfd = fd;
 	return fd;
-}
-
-static int both_kick_fd(struct fab *fab)
-{
-	return fab->kickfd;
 }
 
 static void both_close(struct fab *fab)
@@ -156,8 +120,6 @@ static void both_close(struct fab *fab)
 			fab->stream[i]->close(fab->sub[i]);
 	if (fab->nestfd >= 0)
 		close(fab->nestfd);
-	if (fab->kickfd >= 0)
-		close(fab->kickfd);
 	free(fab);
 }
 
@@ -269,24 +231,22 @@ static int wire_open(struct fab *fab, unsigned i, const struct both_wire *w)
 	fab->wire[i] = err;
 	fab->stream[i] = w->stream;
 	err = w->stream->open(&fab->env, &fab->sub[i]);
-	if (err) {
+	if (err)
 		fab->sub[i] = NULL;
-		return err;
-	}
-	fab->showfd[i] = w->stream->wait_fd(fab->sub[i]);
-	return fab->showfd[i] < 0 ? fab->showfd[i] : 0;
+	return err;
 }
 
 /* The second first: of the two it is the one that may be missing, and the first then costs nothing. */
 static int wires_open(struct fab *fab, const struct both *both)
 {
-	int err;
+	int err = wire_open(fab, 1, both->wires[1]);
 
-	fab->kickfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fab->kickfd < 0)
-		return -errno;
-	err = wire_open(fab, 1, both->wires[1]);
-	return err ? err : wire_open(fab, 0, both->wires[0]);
+	if (!err)
+		err = wire_open(fab, 0, both->wires[0]);
+	if (err)
+		return err;
+	fab->showfd = fab->stream[0]->wait_fd(fab->sub[0]);
+	return fab->showfd < 0 ? fab->showfd : 0;
 }
 
 int both_open(const struct both *both, const struct fab_env *env, const struct fab_msg_attr *attr,

@@ -5,8 +5,9 @@
  * The first wire is the one that every address has (kernel TCP); the second has devices, and not for
  * every address. What the contract of fabric.h does not already demand of them:
  *
- *	- wait_fd() is asked for at once, and is what a sleeper sleeps on: it is readable whenever
- *	  progress() or flush() would find something. wait(), kick() and drain() are not called.
+ *	- wait_fd() of the first is asked for at once, and is readable whenever progress() or flush()
+ *	  would find something; its wait(), kick() and drain() are not called. Sleepers sleep in the
+ *	  second's wait_also(), and kicks are of the second.
  *	- listen() of the second fails with -ENODEV when no device of its has the address.
  *	- connections are aligned to 8 bytes.
  */

@@ -43,10 +43,8 @@ struct fab {
 	const struct fab_stream_ops *stream[2];
 	struct fab *sub[2];
 	unsigned wire[2]; /* their numbers in both_known */
-	int showfd[2];    /* their wait_fd()s */
-	int kickfd;
-	int nestfd;  /* for wait_fd() */
-	bool kicked; /* [sleeper] drain() has something to forget; the sleeper's own */
+	int showfd;       /* wait_fd() of the first */
+	int nestfd;       /* for wait_fd() of the two */
 	unsigned turn;
 	struct fab_msg msg;
 };

@@ -234,6 +234,8 @@ struct fab_stream_ops {
 	 * 0, or -EINTR when a signal was handled.
 	 */
 	int (*wait)(struct fab *fab, int64_t timeout_ns);
+	/* [sleeper] Likewise, and until @fd polls readable. Only of wires that go beside another one. */
+	int (*wait_also)(struct fab *fab, int fd, int64_t timeout_ns);
 	/* [sleeper] End the wait now, or the next one. Async-signal-safe. */
 	void (*kick)(struct fab *fab);
 	/* [sleeper] Forget kicks; only by the thread that sleeps. */

@@ -411,6 +411,7 @@ const struct fab_stream_ops roce_stream_ops = {
 	.progress = roce_progress,
 	.flush = roce_flush,
 	.wait = roce_wait,
+	.wait_also = roce_wait_also,
 	.kick = roce_kick,
 	.drain = roce_drain,
 	.wait_fd = roce_wait_fd,

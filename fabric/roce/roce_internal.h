@@ -336,6 +336,7 @@ void roce_show_begin(struct fab *fab);
 bool roce_show_end(struct fab *fab);
 int roce_watch_dev(struct fab *fab, struct roce_dev *dev);
 int roce_wait(struct fab *fab, int64_t timeout_ns);
+int roce_wait_also(struct fab *fab, int fd, int64_t timeout_ns);
 void roce_kick(struct fab *fab);
 void roce_drain(struct fab *fab);
 int roce_wait_fd(struct fab *fab);

@@ -129,14 +129,16 @@ void roce_publish(struct fab *fab, bool pending)
 
 /* ------------------------------------------------------------------- the sleeper */
 
-#define FDS_MAX (2 + 2 * ROCE_DEVS_MAX)
+#define FDS_ONCE 3 /* kicks, the connection manager, another wire */
+#define FDS_MAX (FDS_ONCE + 2 * ROCE_DEVS_MAX)
 
-static unsigned collect(struct fab *fab, struct pollfd *fds)
+static unsigned collect(struct fab *fab, int also, struct pollfd *fds)
 {
 	unsigned n = 0;
 
 	fds[n++] = (struct pollfd){ .fd = fab->kickfd, .events = POLLIN };
 	fds[n++] = (struct pollfd){ .fd = fab->events->fd, .events = POLLIN };
+	fds[n++] = (struct pollfd){ .fd = also, .events = POLLIN };
 	for (struct roce_dev *dev = fab->devs; dev && n + 2 <= FDS_MAX; dev = dev->next) {
 		if (dev->dead)
 			continue;
@@ -153,7 +155,7 @@ static void woken(struct fab *fab, const struct pollfd *fds, unsigned n)
 	if (fds[1].revents)
 		atomic_store(&fab->harvest, true);
 	pthread_mutex_lock(&fab->lock);
-	for (unsigned i = 2; i < n; i += 2) {
+	for (unsigned i = FDS_ONCE; i < n; i += 2) {
 		if (fds[i + 1].revents)
 			atomic_store(&fab->harvest, true);
 		if (!fds[i].revents)
@@ -165,7 +167,7 @@ static void woken(struct fab *fab, const struct pollfd *fds, unsigned n)
 	pthread_mutex_unlock(&fab->lock);
 }
 
-static int sleep_armed(struct fab *fab, int64_t timeout_ns)
+static int sleep_armed(struct fab *fab, int also, int64_t timeout_ns)
 {
 	struct timespec limit = {
 		.tv_sec = timeout_ns / 1000000000,
@@ -177,7 +179,7 @@ static int sleep_armed(struct fab *fab, int64_t timeout_ns)
 
 	pthread_mutex_lock(&fab->lock);
 	found = arm_all(fab);
-	n = collect(fab, fds);
+	n = collect(fab, also, fds);
 	pthread_mutex_unlock(&fab->lock);
 	if (found)
 		return 0;
@@ -188,16 +190,21 @@ static int sleep_armed(struct fab *fab, int64_t timeout_ns)
 	return 0;
 }
 
-int roce_wait(struct fab *fab, int64_t timeout_ns)
+int roce_wait_also(struct fab *fab, int fd, int64_t timeout_ns)
 {
 	int ret = 0;
 
 	/* Pairs with roce_publish(). */
 	atomic_exchange(&fab->sleeping, true);
 	if (!atomic_load(&fab->pending))
-		ret = sleep_armed(fab, timeout_ns);
+		ret = sleep_armed(fab, fd, timeout_ns);
 	atomic_store(&fab->sleeping, false);
 	return ret;
+}
+
+int roce_wait(struct fab *fab, int64_t timeout_ns)
+{
+	return roce_wait_also(fab, -1, timeout_ns);
 }
 
 void roce_kick(struct fab *fab)

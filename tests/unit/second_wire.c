@@ -3,6 +3,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
+#include <time.h>
 
 #include "fabric/iwarp/iwarp.h"
 #include "fabric/tcp_internal.h"
@@ -83,6 +85,32 @@ static int second_listen(struct fab *fab, const struct fab_listen_attr *attr,
 	return tcp_ops.listen(fab, &own, ops, user, out);
 }
 
+static int second_open(const struct fab_env *env, struct fab **out)
+{
+	int err = tcp_ops.open(env, out), fd = err ? 0 : tcp_ops.wait_fd(*out);
+
+	if (fd < 0)
+		tcp_ops.close(*out);
+	return err ? err : fd < 0 ? fd : 0;
+}
+
+static int second_wait_also(struct fab *fab, int fd, int64_t timeout_ns)
+{
+	struct pollfd fds[] = {
+		{ .fd = tcp_ops.wait_fd(fab), .events = POLLIN },
+		{ .fd = fd, .events = POLLIN },
+	};
+	struct timespec limit = {
+		.tv_sec = timeout_ns / 1000000000,
+		.tv_nsec = timeout_ns % 1000000000,
+	};
+
+	if (ppoll(fds, 2, timeout_ns < 0 ? NULL : &limit, NULL) < 0)
+		return errno == EINTR ? -EINTR : 0;
+	/* so that it sees kicks */
+	return fds[0].revents ? tcp_ops.wait(fab, 0) : 0;
+}
+
 static int second_listener_addr(struct fab_listener *l, union fab_addr *addr)
 {
 	int err = tcp_ops.listener_addr(l, addr);
@@ -120,6 +148,8 @@ __attribute__((constructor)) static void make_wires(void)
 	first_ops.listen = first_listen;
 	second_ops = tcp_ops;
 	second_ops.name = "second";
+	second_ops.open = second_open;
+	second_ops.wait_also = second_wait_also;
 	second_ops.listen = second_listen;
 	second_ops.listener_addr = second_listener_addr;
 	second_ops.connect = second_connect;
