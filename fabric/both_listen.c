@@ -147,6 +147,8 @@ static int half_listen(void *arg, unsigned i, const union fab_addr *addr)
 	int err;
 
 	attr.addr = addr;
+	/* ports of devices are not shared */
+	attr.reuse_port &= i == 0;
 	l->half[i].of = l;
 	err = l->fab->stream[i]->listen(l->fab->sub[i], &attr, &half_ops, &l->half[i],
 					&l->half[i].l);
