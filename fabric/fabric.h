@@ -300,6 +300,7 @@ struct fab_msg_listener; /* one listening address */
 enum fab_feature {
 	FAB_FEATURE_ULP = 0x01,    /* every Send begins with eta's upper-layer header (ppe/ulp.h) */
 	FAB_FEATURE_ATOMIC = 0x02, /* atomics and immediate data; the fabric's own affair */
+	FAB_FEATURE_STREAM = 0x04, /* a byte stream, and no messages: fabric/qstream/ */
 };
 
 struct fab_hello {

@@ -12,15 +12,17 @@ static_assert(FAB_PDATA_MAX == MPA_USER_MAX, "private data");
 /* Atomics and immediate data are the fabric's own, and always offered. */
 uint16_t iw_hello_features(const struct fab_hello *hello)
 {
-	bool ulp = hello && hello->features & FAB_FEATURE_ULP;
+	uint16_t said = hello ? hello->features : 0;
 
-	return MPA_FEATURE_RFC7306 | (ulp ? MPA_FEATURE_RDM : 0);
+	return MPA_FEATURE_RFC7306 | (said & FAB_FEATURE_ULP ? MPA_FEATURE_RDM : 0) |
+	       (said & FAB_FEATURE_STREAM ? MPA_FEATURE_STREAM : 0);
 }
 
 static uint16_t features_get(uint16_t features)
 {
 	return (features & MPA_FEATURE_RDM ? FAB_FEATURE_ULP : 0) |
-	       (features & MPA_FEATURE_RFC7306 ? FAB_FEATURE_ATOMIC : 0);
+	       (features & MPA_FEATURE_RFC7306 ? FAB_FEATURE_ATOMIC : 0) |
+	       (features & MPA_FEATURE_STREAM ? FAB_FEATURE_STREAM : 0);
 }
 
 static int put_name(struct mpa_eta *eta, const struct fab_hello *hello)

@@ -155,6 +155,7 @@ WIRE_AT(struct mpa_eta_block, mulpdu, 8);
 enum mpa_feature {
 	MPA_FEATURE_RFC7306 = 0x0001, /* atomics and immediate data */
 	MPA_FEATURE_RDM = 0x0002,     /* Sends start with eta's upper-layer header */
+	MPA_FEATURE_STREAM = 0x0004,  /* Sends and Writes carry a byte stream, fabric/qstream/ */
 };
 
 struct mpa_item {
