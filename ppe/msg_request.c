@@ -28,10 +28,11 @@ void request_free(struct ppe_request *r)
 	free(r);
 }
 
-/* A datagram endpoint's peer that has dialled a passive one. */
+/* A datagram endpoint's peer that has dialled a passive one, or a byte stream. */
 static bool is_foreign(const struct fab_msg_peer *who)
 {
-	return who && who->eta && who->hello.name_len;
+	return who && who->eta &&
+	       (who->hello.name_len || (who->hello.features & FAB_FEATURE_STREAM));
 }
 
 static void message_request(void *user, struct fab_msg_conn *conn, const union fab_addr *peer,
