@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * qstream.c - byte streams on queue pairs: the instance, and one turn: who has work, and a visit to
+ * each.
+ */
+#include "fabric/qstream/internal.h"
+
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------ entering and leaving */
+
+void qs_enter(struct qstream *q)
+{
+	q->depth++;
+}
+
+static void reap(struct qstream *q)
+{
+	while (qs_linked(&q->zombies)) {
+		struct qs_link *l = q->zombies.next;
+
+		qs_link_del(l);
+		free(qs_container(l, struct fab_conn, work));
+	}
+}
+static_assert(!offsetof(struct fab_conn, work) && !offsetof(struct fab_listener, work),
+	      "both are freed by their first member");
+
+static void publish_pending(struct qstream *q)
+{
+	bool pending = qs_linked(&q->ready) || qs_linked(&q->doors) || q->tx_left;
+
+	if (pending == q->pending)
+		return;
+	q->pending = pending;
+	q->attr.pending(q->attr.arg, pending);
+}
+
+void qs_leave(struct qstream *q)
+{
+	if (--q->depth)
+		return;
+	reap(q);
+	publish_pending(q);
+}
+
+/* ------------------------------------------------------------------ the instance */
+
+int qstream_open(const struct fab_env *env, const struct qstream_attr *attr, struct qstream **out)
+{
+	struct qstream *q = calloc(1, sizeof(*q));
+	int err;
+
+	if (!q)
+		return -ENOMEM;
+	q->env = *env;
+	q->attr = *attr;
+	qs_link_init(&q->ready);
+	qs_link_init(&q->doors);
+	qs_link_init(&q->dirty);
+	qs_link_init(&q->starved);
+	qs_link_init(&q->lingering);
+	qs_link_init(&q->zombies);
+	err = qs_arena_open(&q->arena);
+	if (err) {
+		fab_logf(env, FAB_LOG_WARN, "streams: no file in memory, error %d", -err);
+		free(q);
+		return err;
+	}
+	*out = q;
+	return 0;
+}
+
+void qstream_close(struct qstream *q)
+{
+	assert(!q->open && !q->depth);
+	qs_enter(q);
+	while (qs_linked(&q->lingering))
+		qs_conn_gone(qs_container(q->lingering.next, struct fab_conn, list), false);
+	qs_leave(q);
+	qs_arena_close(&q->arena);
+	free(q);
+}
+
+unsigned qstream_lingering(const struct qstream *q)
+{
+	return q->lingers;
+}
+
+void qstream_memory(const struct qstream *q, void **base, size_t *len)
+{
+	*base = q->arena.base;
+	*len = q->arena.len;
+}
+
+/* ------------------------------------------------------------------ ready and dirty */
+
+/* A dead one, whose user need not read to hear so. */
+static bool dead_has_work(const struct fab_conn *c)
+{
+	/* in order, as far as this side's octets do not matter */
+	if ((c->flags & QC_FIN_RX) && !(c->flags & QC_LOST))
+		return false;
+	return (c->flags & (QC_LOST | QC_EOF)) || !qs_rx_has_data(c);
+}
+
+static bool conn_has_work(const struct fab_conn *c)
+{
+	if (c->flags & (QC_OVER | QC_SETUP | QC_QUEUED | QC_ASKED))
+		return false;
+	if ((c->flags & (QC_RX_WANT | QC_EOF)) == QC_RX_WANT)
+		return qs_rx_has_data(c) || (c->flags & (QC_FIN_RX | QC_DEAD));
+	return (c->flags & QC_DEAD) && dead_has_work(c);
+}
+
+void qs_conn_check_ready(struct fab_conn *c)
+{
+	if (conn_has_work(c) && !qs_linked(&c->work))
+		qs_link_append(&c->q->ready, &c->work);
+}
+
+void qs_conn_dirty(struct fab_conn *c)
+{
+	c->flags |= QC_TX_WANT;
+	if (!(c->flags & (QC_OVER | QC_SETUP | QC_QUEUED | QC_TX_FULL)) && !qs_linked(&c->dirty))
+		qs_link_append(&c->q->dirty, &c->dirty);
+}
+
+/* ------------------------------------------------------------------ one turn */
+
+static bool turn_over(const struct qstream *q)
+{
+	return q->done >= q->budget || q->bytes >= FAB_TURN_BYTES;
+}
+
+static void visit(struct fab_conn *c)
+{
+	qs_rx_run(c);
+	qs_conn_check_ready(c);
+}
+
+/* Those that have more to do, or become ready meanwhile, have the next turn. */
+static void run_ready(struct qstream *q)
+{
+	struct qs_link todo;
+
+	qs_link_init(&todo);
+	qs_link_splice(&todo, &q->ready);
+	while (qs_linked(&todo) && !turn_over(q)) {
+		struct fab_conn *c = qs_container(todo.next, struct fab_conn, work);
+
+		qs_link_del(&c->work);
+		if (conn_has_work(c))
+			visit(c);
+	}
+	/* and those that had no turn go first in it */
+	qs_link_splice(&todo, &q->ready);
+	qs_link_splice(&q->ready, &todo);
+}
+
+static void run_doors(struct qstream *q)
+{
+	struct qs_link todo;
+
+	qs_link_init(&todo);
+	qs_link_splice(&todo, &q->doors);
+	while (qs_linked(&todo)) {
+		struct fab_listener *l = qs_container(todo.next, struct fab_listener, work);
+
+		qs_link_del(&l->work);
+		qs_door_run(l);
+	}
+}
+
+int qstream_progress(struct qstream *q, int budget)
+{
+	int done;
+
+	qs_enter(q);
+	q->budget = budget;
+	q->bytes = 0;
+	/* first, so that what an accepted connection has is read in the same turn */
+	run_doors(q);
+	run_ready(q);
+	done = q->done;
+	q->done = 0;
+	qs_leave(q);
+	return done;
+}
+
+void qstream_flush(struct qstream *q)
+{
+	struct qs_link todo;
+	size_t sent = 0;
+
+	qs_enter(q);
+	qs_link_init(&todo);
+	qs_link_splice(&todo, &q->dirty);
+	while (qs_linked(&todo) && sent < FAB_TURN_BYTES) {
+		struct fab_conn *c = qs_container(todo.next, struct fab_conn, dirty);
+
+		qs_link_del(&c->dirty);
+		sent += qs_tx_run(c);
+		qs_tx_tell(c);
+	}
+	qs_link_splice(&todo, &q->dirty);
+	qs_link_splice(&q->dirty, &todo);
+	q->tx_left = qs_linked(&q->dirty);
+	qs_leave(q);
+}
