@@ -4,6 +4,7 @@
  */
 #include "fabric/qstream/internal.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -378,6 +379,8 @@ int qstream_conn_addr(struct fab_conn *c, union fab_addr *local, union fab_addr 
 
 static uint32_t clamp(int value)
 {
+	if (value > INT_MAX / 2)
+		return INT_MAX / 2;
 	return value < QS_SNDBUF_MIN ? QS_SNDBUF_MIN : (uint32_t)value;
 }
 
@@ -401,6 +404,7 @@ int qstream_set_option(struct fab_conn *c, enum fab_option opt, int value)
 	}
 }
 
+/* Buffer sizes come back as kernel TCP counts them: twice what was set. */
 int qstream_get_option(struct fab_conn *c, enum fab_option opt, int *value)
 {
 	switch (opt) {
@@ -411,10 +415,10 @@ int qstream_get_option(struct fab_conn *c, enum fab_option opt, int *value)
 		*value = !!(c->flags & QC_KEEPALIVE);
 		return 0;
 	case FAB_OPT_SNDBUF:
-		*value = c->sndbuf ? (int)c->sndbuf : QS_SNDBUF;
+		*value = c->sndbuf ? (int)c->sndbuf * 2 : QS_SNDBUF;
 		return 0;
 	case FAB_OPT_RCVBUF:
-		*value = c->rcvbuf ? (int)c->rcvbuf : QS_RING_MAX;
+		*value = c->rcvbuf ? (int)c->rcvbuf * 2 : QS_RING_MAX;
 		return 0;
 	default:
 		return -ENOPROTOOPT;
