@@ -75,12 +75,12 @@ void qs_conn_dead(struct fab_conn *c, int err)
 		qs_conn_gone(c, err != 0);
 		return;
 	}
-	/* in order, behind its last octet: only who wants to send need know */
-	if (err || lost || !(c->flags & QC_FIN_RX))
+	if (lost)
 		c->flags |= QC_LOST;
-	c->err = c->flags & QC_LOST ? -ECONNRESET : -EPIPE;
-	if (err)
-		c->err = err;
+	if (!err && !lost && (c->flags & QC_FIN_RX))
+		c->err = -EPIPE;
+	else
+		c->err = !err || err == -EPIPE ? -ECONNRESET : err;
 	conn_release(c, err != 0);
 	qs_conn_ripe(c);
 	qs_conn_check_ready(c);

@@ -171,7 +171,7 @@ enum qs_conn_flag {
 	QC_NODELAY = 1 << 22,
 	QC_KEEPALIVE = 1 << 23,
 	QC_GONE = 1 << 24, /* a zombie */
-	QC_LOST = 1 << 25, /* dead, with octets of this side's, or not in order */
+	QC_LOST = 1 << 25, /* dead, and octets of this side with it */
 };
 /* No upcall of the user's may follow. */
 #define QC_OVER (QC_CLOSED | QC_FAILED | QC_GONE)
@@ -211,7 +211,7 @@ struct fab_conn {
 	void *user;
 	struct timer timer; /* deferral, then signs of life, then lingering */
 	uint32_t flags;     /* enum qs_conn_flag */
-	int err;
+	int err; /* of a dead one; -EPIPE: its end was in order, and concerns who sends alone */
 	union fab_addr peer;
 	uint32_t sndbuf, rcvbuf; /* as set; 0: the default */
 

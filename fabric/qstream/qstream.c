@@ -95,13 +95,15 @@ void qstream_memory(const struct qstream *q, void **base, size_t *len)
 
 /* ------------------------------------------------------------------ ready and dirty */
 
-/* A dead one, whose user need not read to hear so. */
+/* A dead one, whose user does not read: must it hear so? */
 static bool dead_has_work(const struct fab_conn *c)
 {
-	/* in order, as far as this side's octets do not matter */
-	if ((c->flags & QC_FIN_RX) && !(c->flags & QC_LOST))
+	/* in order: only who wants to send need know */
+	if (c->err == -EPIPE)
 		return false;
-	return (c->flags & (QC_LOST | QC_EOF)) || !qs_rx_has_data(c);
+	if (c->flags & (QC_LOST | QC_EOF))
+		return true;
+	return !qs_rx_has_data(c) && !(c->flags & QC_FIN_RX);
 }
 
 static bool conn_has_work(const struct fab_conn *c)

@@ -234,6 +234,7 @@ static bool tx_refuse(struct fab_conn *c, int err)
 	/* what was announced is read first, if it is wanted */
 	if (qs_rx_has_data(c) && (c->flags & QC_RX_WANT) && (c->flags & QC_DEAD)) {
 		c->flags |= QC_LOST;
+		c->err = c->err == -EPIPE ? -ECONNRESET : c->err;
 		qs_conn_check_ready(c);
 	} else {
 		qs_conn_fail(c, err);
