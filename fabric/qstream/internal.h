@@ -166,8 +166,7 @@ enum qs_conn_flag {
 	QC_ASK = 1 << 17,        /* for a ring: to be said with the next message */
 	QC_ASK_DONE = 1 << 18,
 	QC_GIVE_RING = 1 << 19, /* to be named to the peer */
-	QC_RING_GIVEN = 1 << 20,
-	QC_CREDIT = 1 << 21, /* the peer should hear of our limit */
+	QC_CREDIT = 1 << 21,    /* the peer should hear of our limit */
 	QC_NODELAY = 1 << 22,
 	QC_KEEPALIVE = 1 << 23,
 	QC_GONE = 1 << 24, /* a zombie */
@@ -230,7 +229,7 @@ struct fab_conn {
 	uint32_t ring_stag, ring_size;
 	uint32_t peer_window;
 };
-static_assert(sizeof(struct fab_conn) <= 384, "an idle connection's share");
+static_assert(sizeof(struct fab_conn) <= 320, "an idle connection's share");
 
 struct fab_listener {
 	struct qs_link work;   /* q->doors, or ->zombies */

@@ -124,7 +124,7 @@ static int take_landed(struct fab_conn *c, const struct qs_message *msg)
 
 	if (!qs_rx_has_ring(c) || msg->length > c->rx_limit - c->rx_tail)
 		return refuse(c, "written beyond the limit", -EPROTO);
-	if (msg->length != written && !(c->q->attr.device_writes && !written))
+	if (msg->length != written && !c->q->attr.device_writes)
 		return refuse(c, "announced is not what was written", -EPROTO);
 	if (c->flags & QC_CLOSED)
 		c->rx_tail = c->rx_written = c->rx_tail + msg->length;
@@ -248,30 +248,35 @@ void qs_rx_done(void *user, const struct fab_place *piece)
 
 /* ------------------------------------------------------------------ upcalls: writes */
 
-/* Part of a write, or all of it: where in the ring it begins, or an error. */
-static int64_t ring_offset(const struct fab_conn *c, const struct fab_tagged *t)
+/*
+ * Part of a write, or all of it: how far behind what was written it begins, or an error. Those that
+ * pass this end before their piece of the ring does, and below the limit.
+ */
+static int64_t ring_distance(const struct fab_conn *c, const struct fab_tagged *t)
 {
-	uint64_t at = c->rx_written & (c->rx_size - 1), off = t->to;
+	uint64_t behind;
 
 	if (t->response || !qs_rx_has_ring(c) || t->stag != c->rx_stag)
 		return -ENOKEY;
 	if (c->flags & QC_FIN_RX)
 		return -EPERM;
-	if (off < at || off >= c->rx_size || t->len > c->rx_size - off ||
-	    off - at + t->len > c->rx_limit - c->rx_written)
+	if (t->to >= c->rx_size || t->len > c->rx_size - t->to)
 		return -ERANGE;
-	return (int64_t)off;
+	behind = (t->to - c->rx_written) & (c->rx_size - 1);
+	if (behind + t->len > c->rx_limit - c->rx_written)
+		return -ERANGE;
+	return (int64_t)behind;
 }
 
 int qs_rx_tagged(void *user, const struct fab_tagged *t, struct iovec *iov, int max)
 {
 	struct fab_conn *c = user;
-	int64_t off = ring_offset(c, t);
+	int64_t behind = ring_distance(c, t);
 
 	(void)max;
-	if (off < 0)
-		return refuse(c, "a write to where there is no room", (int)off);
-	iov[0] = (struct iovec){ c->rx_buf + off, t->len };
+	if (behind < 0)
+		return refuse(c, "a write to where there is no room", (int)behind);
+	iov[0] = (struct iovec){ c->rx_buf + t->to, t->len };
 	return 1;
 }
 
@@ -279,14 +284,13 @@ void qs_rx_tagged_done(void *user, const struct fab_tagged *t)
 {
 	struct fab_conn *c = user;
 	struct qstream *q = c->q;
-	int64_t off = t->len ? ring_offset(c, t) : 0;
+	int64_t behind = t->len ? ring_distance(c, t) : 0;
 
 	qs_enter(q);
-	if (t->response)
-		qs_conn_violation(c, "an answer to no question");
-	else if (t->len && (off < 0 || (uint64_t)off != (c->rx_written & (c->rx_size - 1))))
+	/* beside writes that only the device has seen, an order cannot be told */
+	if (t->response || behind < 0 || (behind && !q->attr.device_writes))
 		qs_conn_violation(c, "a write out of its order");
-	else
+	else if (!q->attr.device_writes)
 		c->rx_written += t->len;
 	qs_leave(q);
 }

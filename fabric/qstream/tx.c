@@ -14,6 +14,7 @@
 
 /* ------------------------------------------------------------------ chunks */
 
+/* More than the default would only be memory: the peer's ring is what bounds what is under way. */
 size_t qs_tx_sndbuf(const struct fab_conn *c)
 {
 	return c->sndbuf && c->sndbuf < QS_SNDBUF ? c->sndbuf : QS_SNDBUF;

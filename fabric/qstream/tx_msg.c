@@ -88,7 +88,7 @@ static void put_header(struct fab_conn *c, struct qs_out *o, enum qs_op op, uint
 
 static void form_ring(struct fab_conn *c, struct qs_out *o)
 {
-	c->flags = (c->flags & ~QC_GIVE_RING) | QC_RING_GIVEN;
+	c->flags &= ~QC_GIVE_RING;
 	put_header(c, o, QS_RING, 0);
 	put(o, o->head + sizeof(struct qs_header),
 	    qs_ring_put(o->head + sizeof(struct qs_header), c->rx_stag, c->rx_size, 0));
