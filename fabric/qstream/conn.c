@@ -52,14 +52,14 @@ void qs_conn_gone(struct fab_conn *c, bool reset)
 	qs_link_append(&c->q->zombies, &c->work);
 }
 
+/* For a reason of this side's, what was staged before still goes, as far as the user's close lets it. */
 void qs_conn_fail(struct fab_conn *c, int err)
 {
 	if (c->flags & QC_OVER)
 		return;
 	c->flags |= QC_FAILED;
 	qs_link_del(&c->work);
-	conn_release(c, true);
-	qs_rx_drop(c);
+	qs_link_del(&c->dirty);
 	c->q->done++;
 	c->ops->failed(c->user, err);
 }
@@ -68,7 +68,7 @@ void qs_conn_dead(struct fab_conn *c, int err)
 {
 	bool lost = c->tx_staged != c->tx_done || (c->flags & (QC_TX_WANT | QC_TX_FULL));
 
-	if (c->flags & (QC_DEAD | QC_GONE | QC_FAILED))
+	if (c->flags & (QC_DEAD | QC_GONE))
 		return;
 	c->flags |= QC_DEAD;
 	if (c->flags & QC_CLOSED) {

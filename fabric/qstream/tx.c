@@ -321,7 +321,7 @@ void qstream_tx_now(struct fab_conn *c)
 
 	qs_enter(q);
 	qs_conn_dirty(c);
-	/* From inside its own transmit upcalls it is a tx_want; and so it is while it is starved. */
+	/* From inside its own transmit upcalls it is a tx_want. */
 	if (qs_linked(&c->dirty) && !(c->flags & QC_TX_BUSY)) {
 		qs_link_del(&c->dirty);
 		qs_tx_run(c);
