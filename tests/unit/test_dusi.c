@@ -47,6 +47,15 @@ static uint8_t area[AREA];
 
 #define ok(call) assert_int_equal((call), 0)
 
+/* Over queue pairs a peer of plain TCP is none, and set-up counts as bytes, too. */
+static void skip_on_pairs(void)
+{
+	const char *wire = getenv("ETA_FABRIC");
+
+	if (wire && !strcmp(wire, "qtcp"))
+		skip();
+}
+
 static bool is_inline(void)
 {
 	return !strcmp(placement, "inline");
@@ -1110,6 +1119,7 @@ static void cancel_sends(void **state)
 	dusi_sock_t listener, a;
 
 	(void)state;
+	skip_on_pairs();
 	small_pool();
 	listener = sock_new();
 	a = sock_new();
@@ -1245,9 +1255,11 @@ static void reset_by_peer(void **state)
 {
 	struct linger at_once = { .l_onoff = 1 };
 	struct sockaddr_in in;
-	int fd = plain_listener(&in, 8), peer;
+	int fd, peer;
 
 	(void)state;
+	skip_on_pairs();
+	fd = plain_listener(&in, 8);
 	t.a = sock_new();
 	ok(Dusi_Connect(t.a, (struct sockaddr *)&in, sizeof(in), 1));
 	await_status(1, DUSI_EV_CONNECT, 0);
@@ -1560,11 +1572,13 @@ static void signal_loop(dusi_sock_t sock)
 static void signal_and_sigsuspend(void **state)
 {
 	struct sockaddr_in in;
-	int fd = plain_listener(&in, 8), peer;
+	int fd, peer;
 	pthread_t thread;
 	void *failed;
 
 	(void)state;
+	skip_on_pairs();
+	fd = plain_listener(&in, 8);
 	handle_signal(SIGUSR1, on_signal);
 	t.a = sock_new();
 	ok(Dusi_Connect(t.a, (struct sockaddr *)&in, sizeof(in), 1));
