@@ -25,6 +25,11 @@
  * process_vm_writev(2), and are allowed everywhere. What came inside a message is copied once more,
  * from the message service's memory into the arena.
  *
+ * Dead peers. The wire finds out by sending, and closed() says so. A connection that only waits hears of
+ * nothing, as with TCP, unless FAB_OPT_KEEPALIVE makes it send a credit now and then.
+ *
+ * Not offered: listeners' reuse_port (-EOPNOTSUPP), because there is one listener for a port.
+ *
  * Counted here: eofs, copies and copy_bytes, tx_short, system calls. Octets, connections and resets are
  * the message service's and the wire's to count.
  */
