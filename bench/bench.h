@@ -22,6 +22,7 @@
 struct list_of_numbers {
 	int n;
 	double at[LIST_MAX];
+	bool given; /* by the user */
 };
 
 struct options {
@@ -58,6 +59,8 @@ struct options {
 	const char *servers, *aio, *cases, *webserver, *nginx, *h2o, *wrk;
 	int active;
 	bool nginx_copies;
+	/* receive, which has options of the above, too */
+	struct list_of_numbers streams;
 };
 extern struct options opt;
 
@@ -193,6 +196,8 @@ int rdm_setup_run(void);
 int web_run(void);
 int web_idle_run(void);
 int web_calls_run(void);
+
+int receive_run(void);
 
 /* rdm_late.c: part of rdm_progress_run() */
 int rdm_late_run(void);

@@ -37,6 +37,7 @@ const struct command commands[] = {
 	{ "web", web_run, "eta-webserver beside nginx and h2o: processor time per request" },
 	{ "web-idle", web_idle_run, "web servers with 10,000 connections: memory, latency" },
 	{ "web-calls", web_calls_run, "web servers: system calls per request" },
+	{ "receive", receive_run, "small messages of many connections: by epoll or by a ring?" },
 	{ "all", run_all, "all of these, one after the other" },
 	{ NULL, NULL, NULL },
 };

@@ -47,6 +47,7 @@ struct options opt = {
 	.h2o = "h2o",
 	.wrk = "wrk",
 	.active = 1000,
+	.streams = { 4, { 1, 4, 16, 64 } },
 };
 
 enum kind { TEXT, WHOLE, NUMBER, FLAG, CORES, LIST };
@@ -77,8 +78,8 @@ static const struct option_row rows[] = {
 	  "interleaved pairs of what is judged (21)" },
 	{ "pingpong", "iterations", WHOLE, &opt.iterations,
 	  "round trips of a run (0: about 150 ms)" },
-	{ "pingpong rdm-pingpong", "sizes", LIST, &opt.sizes,
-	  "sizes of the table, or 0 for none (64,256,...)" },
+	{ "pingpong rdm-pingpong receive", "sizes", LIST, &opt.sizes,
+	  "sizes of the table, or 0 for none (64,256,...; receive: 200)" },
 	{ "pingpong rdm-pingpong rdm-dc rdm-setup", "size-pairs", WHOLE, &opt.size_pairs,
 	  "pairs of what is for information (7)" },
 	{ "pingpong", "max-ratio", NUMBER, &opt.max_ratio,
@@ -97,7 +98,8 @@ static const struct option_row rows[] = {
 	  "target: the engine's thread, with a poll each ms (1)" },
 
 	{ "takeover", "phases", LIST, &opt.phases_ms, "polling phases, ms (0.1,0.5,2,20,200)" },
-	{ "takeover web", "rounds", WHOLE, &opt.rounds, "rounds for each (40; web: 5)" },
+	{ "takeover web receive", "rounds", WHOLE, &opt.rounds,
+	  "rounds for each (40; web: 5; receive: 200)" },
 	{ "takeover", "messages", WHOLE, &opt.messages, "messages in each after the first (10)" },
 	{ "takeover", "engine-free", FLAG, &opt.engine_free,
 	  "the engine's thread may use both cores (not only the computing one)" },
@@ -152,6 +154,8 @@ static const struct option_row rows[] = {
 	  "nginx with sendfile off, which suits small files" },
 	{ WEB_ALL, "h2o", TEXT, &opt.h2o, "program (h2o)" },
 	{ "web web-calls", "wrk", TEXT, &opt.wrk, "program that makes the load (wrk)" },
+
+	{ "receive", "streams", LIST, &opt.streams, "connections (1,4,16,64)" },
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -251,6 +255,7 @@ static void parse_list(const char *text, struct list_of_numbers *list)
 	const char *at = text;
 
 	list->n = 0;
+	list->given = true;
 	for (;;) {
 		if (list->n == LIST_MAX)
 			bad_usage("too many numbers", text);
@@ -315,6 +320,9 @@ static void check_ranges(void)
 			bad_usage("1 to 256", "--outstanding");
 	if (opt.setup_peers <= 16 || (opt.peers && opt.peers <= 16))
 		bad_usage("more than 16", "--setup-peers, --peers");
+	for (int i = 0; i < opt.streams.n; i++)
+		if (opt.streams.at[i] < 1 || opt.streams.at[i] > 256)
+			bad_usage("1 to 256", "--streams");
 	if (opt.acks_behind > 8)
 		bad_usage("at most 8", "--acks-behind");
 	if (opt.seconds < 1)
