@@ -61,6 +61,7 @@ struct options {
 	bool nginx_copies;
 	/* receive, which has options of the above, too */
 	struct list_of_numbers streams;
+	bool one_way;
 };
 extern struct options opt;
 

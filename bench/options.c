@@ -156,6 +156,8 @@ static const struct option_row rows[] = {
 	{ "web web-calls", "wrk", TEXT, &opt.wrk, "program that makes the load (wrk)" },
 
 	{ "receive", "streams", LIST, &opt.streams, "connections (1,4,16,64)" },
+	{ "receive", "one-way", FLAG, &opt.one_way,
+	  "no answers: each receive sends an acknowledgement of its own" },
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 

@@ -67,5 +67,7 @@ extern const struct way ways[WAYS];
 /* By one system call for each stream: 0, or -errno. */
 int streams_send(struct streams *s);
 int streams_receive(struct streams *s);
+/* A byte back to each sender. */
+int streams_answer(struct streams *s);
 
 #endif

@@ -106,6 +106,19 @@ int streams_send(struct streams *s)
 	return sent == (ssize_t)s->n * s->size ? 0 : -ENOBUFS;
 }
 
+int streams_answer(struct streams *s)
+{
+	char byte = 0;
+
+	for (int i = 0; i < s->n; i++)
+		if (send(s->at[i].to, &byte, 1, TX_FLAGS) != 1)
+			return -errno;
+	for (int i = 0; i < s->n; i++)
+		if (recv(s->at[i].from, &byte, 1, RX_FLAGS) != 1)
+			return -errno;
+	return 0;
+}
+
 /* ------------------------------------------------------------ a ring: polls and batches */
 
 static int enter(struct streams *s)
