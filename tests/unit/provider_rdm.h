@@ -7,13 +7,14 @@
 #define PROVIDER_RDM_H
 
 #include "provider_pair.h"
+#include "tests/unit/test_host.h"
 
 #define ALL_CAPS                                                                                   \
 	(FI_MSG | FI_TAGGED | FI_RMA | FI_ATOMIC | FI_MULTI_RECV | FI_RMA_EVENT | FI_TRIGGER |     \
 	 FI_FENCE)
 
 struct node_options {
-	const char *source; /* NULL: 127.0.0.1 */
+	const char *source; /* NULL: test_host() */
 	uint64_t caps;      /* 0: ALL_CAPS */
 	uint64_t bind_flags, tx_op_flags, rx_op_flags;
 	bool shared_tx, shared_rx, counters;
@@ -48,7 +49,7 @@ static inline struct fi_info *node_info(const struct node_options *opt)
 	hints->ep_attr->rx_ctx_cnt = opt->shared_rx ? FI_SHARED_CONTEXT : 0;
 	hints->domain_attr->auth_key = opt->auth_key;
 	hints->domain_attr->auth_key_size = opt->auth_key_size;
-	ok(fi_getinfo(API, opt->source ? opt->source : "127.0.0.1", NULL, FI_SOURCE, hints, &info));
+	ok(fi_getinfo(API, opt->source ? opt->source : test_host(), NULL, FI_SOURCE, hints, &info));
 	hints->domain_attr->auth_key = NULL;
 	fi_freeinfo(hints);
 	return info;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* rdm_nodes.c - see rdm_nodes.h. */
 #include "tests/unit/rdm_nodes.h"
+#include "tests/unit/test_host.h"
 
 #include <time.h>
 
@@ -56,7 +57,7 @@ void node_endpoint(unsigned i, const struct node_attr *a)
 	};
 	struct sockaddr_in sa = { .sin_family = AF_INET,
 				  .sin_port = htons(a->port),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+				  .sin_addr.s_addr = test_host_addr() };
 
 	ok(ppe_dti_create(n->ual, &attr, &n->dti));
 	count_all(n);

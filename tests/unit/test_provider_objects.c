@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "provider_rdm.h"
+#include "tests/unit/test_host.h"
 
 static uint8_t tx_buf[4096], rx_buf[4096];
 
@@ -484,7 +485,7 @@ static unsigned free_ports(void)
 			int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 			sa.sin_port = htons(port + i);
-			sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+			sa.sin_addr.s_addr = test_host_addr();
 			good &= !bind(fd, (struct sockaddr *)&sa, sizeof(sa));
 			close(fd);
 		}

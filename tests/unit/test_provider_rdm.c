@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "provider_rdm.h"
+#include "tests/unit/test_host.h"
 
 #define BIG (1 << 20)
 
@@ -188,7 +189,7 @@ static void everywhere_open(struct node *n)
 	struct node_options opt = { .source = "0.0.0.0", .caps = FI_MSG | FI_SOURCE };
 
 	node_open(n, &opt);
-	n->name.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	n->name.in.sin_addr.s_addr = test_host_addr();
 }
 
 static void test_everywhere(void **state)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* test_rdm_rma.c - datagram endpoints and each other's memory: what is done, counted and refused. */
 #include "tests/unit/rdm_nodes.h"
+#include "tests/unit/test_host.h"
 
 #define MIB (1u << 20)
 #define BIG (4 * MIB)
@@ -228,7 +229,7 @@ static void rma_refused_connected(void **state)
 		struct node_attr attr = { .placement = "inline", .connected = true };
 		struct ppe_dti_attr la = { .service = PPE_MESSAGE };
 		struct sockaddr_in sa = { .sin_family = AF_INET,
-					  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+					  .sin_addr.s_addr = test_host_addr() };
 		union fab_addr addr;
 		struct ppe_event ev;
 		struct ppe_dti *l;
