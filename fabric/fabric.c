@@ -17,14 +17,13 @@
 #include "fabric/roce/roce.h"
 #endif
 
-/* The first is the default. */
 static const struct both_wire wires[] = {
 	{ "tcp", &tcp_ops, &iwarp_ops },
 	{ "uring", &uring_ops, &iwarp_ops },
 };
 
-/* Measured over loopback, see docs/architecture.md. */
-#define DEFAULT_WHY "the default: no slower here than io_uring"
+#define TCP (&wires[0])
+#define URING (&wires[1])
 
 static const struct both_wire *find_wire(const char *name)
 {
@@ -59,7 +58,7 @@ static const struct both_wire roce_wire = { "roce", &roce_stream_ops, &roce_msg_
 
 static int roce_open(const struct fab_env *env, const struct fab_msg_attr *attr, struct fabric *f)
 {
-	static const struct both both = { .wires = { &wires[0], &roce_wire } };
+	static const struct both both = { .wires = { TCP, &roce_wire } };
 
 	f->name = roce_wire.name;
 	return both_open(&both, env, attr, f);
@@ -140,12 +139,26 @@ static int no_such_wire(const struct fab_env *env, const char *name)
 	return -ENOENT;
 }
 
+/* By what was measured: docs/measurements.md, "Web server". */
+static const struct both_wire *choose(const struct fab_env *env, const char **why)
+{
+	const char *refused;
+
+	if (env->owner != FAB_OWNER_SINGLE) {
+		*why = "the default: io_uring is for who promises to make every call from one thread";
+		return TCP;
+	}
+	refused = uring_why_not();
+	*why = refused ? refused : "one thread makes every call, and many connections cost less";
+	return refused ? TCP : URING;
+}
+
 int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,
 		struct fabric *out)
 {
 	bool any = !name || !strcmp(name, "auto");
-	const struct both_wire *w = any ? &wires[0] : find_wire(name);
-	struct fabric f = { .why = any ? DEFAULT_WHY : "asked for" };
+	struct fabric f = { .why = "asked for" };
+	const struct both_wire *w = any ? choose(env, &f.why) : find_wire(name);
 	struct fab_env own = *env;
 	int err;
 

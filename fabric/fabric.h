@@ -210,7 +210,8 @@ enum fab_option { FAB_OPT_NODELAY, FAB_OPT_KEEPALIVE, FAB_OPT_SNDBUF, FAB_OPT_RC
 
 struct fab_stream_ops {
 	const char *name;
-	unsigned open_writes; /* writes, each of another connection, that may be open at once */
+	unsigned
+		open_writes; /* writes, each of another connection, that may be open at once; 0: 1 */
 	/* -EOPNOTSUPP: not on this machine, or not with this kind of owner: the reason was logged. */
 	int (*open)(const struct fab_env *env, struct fab **out);
 	/* Every connection and listener must have been closed. */

@@ -132,7 +132,6 @@ static int tcp_open(const struct fab_env *env, struct fab **out)
 
 const struct fab_stream_ops tcp_ops = {
 	.name = "tcp",
-	.open_writes = 1,
 	.open = tcp_open,
 	TCP_OPS,
 };

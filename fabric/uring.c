@@ -12,8 +12,8 @@
  * when the entry is: straight into the memory that the user has named, checked by the kernel, and
  * nothing of ours is in its hands between two turns. The other way, receives that stay in the kernel and
  * take buffers of ours (multishot, provided buffers), saves the poll and costs a copy, which must survive
- * that its target is gone: measured, it is no better with a plain copy and worse with one by the kernel
- * (docs/measurements.md). One connection alone, or two, are read and written by system calls, which are
+ * that its target is gone: measured, it is slower already with a plain copy (docs/measurements.md). One
+ * connection alone, or two, are read and written by system calls, which are
  * then cheaper. So are messages (iWARP): their receives share one landing place, see interleaves.
  *
  * Threads. A ring belongs to the thread that submits. So it is touched only by progress() and flush():

@@ -1669,6 +1669,10 @@ static void test_unknown_fabric(void **state)
 	assert_string_equal(f.name, "tcp");
 	assert_non_null(strstr(f.why, "io_uring"));
 	fabric_close(&f);
+	env.owner = FAB_OWNER_SINGLE;
+	assert_int_equal(fabric_open(NULL, &env, &attr, &f), 0);
+	assert_string_equal(f.name, uring_why_not() ? "tcp" : "uring");
+	fabric_close(&f);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
