@@ -63,6 +63,11 @@ one_pingpong() {
 # soft-iWARP's FPDUs are as long as a segment: fewer packets, for the emulated processor's sake
 ip link set w0 mtu 9000
 "${far[@]}" ip link set w1 mtu 9000
+# flows COUNT: whether far more packets have gone over w0 than COUNT, more than making a connection takes.
+flows() {
+	(($(sent w0) > $1 + 500))
+}
+
 # one_death SERVER CLIENT ADDRESS: the server is killed in mid-transfer; the client ends by itself, and
 # says that something is wrong.
 one_death() {
@@ -73,7 +78,7 @@ one_death() {
 	start_server "$1" "$log.server" "${arguments[@]}"
 	start_background "$log.client" timeout 60 "${client_command[@]}" "${arguments[@]}" -P 2000 "$3"
 	client=$!
-	sleep 5
+	wait_until 60 flows "$(sent w0)" || fail "$name: nothing flows: $(cat "$log.client")"
 	kill -0 "$client" || fail "$name: the client ended too early: $(cat "$log.client")"
 	kill -KILL "$(pgrep -P "$server")"
 	wait "$server" 2>/dev/null || true
@@ -97,7 +102,7 @@ one_memory() {
 }
 
 sizes=(all)
-[[ -z $ETA_SANITIZE ]] || sizes=(0 1 4096 1048576)
+[[ -z $ETA_SANITIZE ]] || sizes=(1 1048576)
 pingpong verbs eta 10.0.2.1 "${sizes[@]}"
 pingpong eta verbs 10.0.2.2 "${sizes[@]}"
 export FI_ETA_CRC=1
