@@ -194,6 +194,7 @@ static const char *both_conn_wire(const struct fab_conn *conn)
 
 static const struct fab_stream_ops both_stream_ops = {
 	.name = "both",
+	.open_writes = 1,
 	.close = both_close,
 	.progress = both_progress,
 	.flush = both_flush,
@@ -228,6 +229,7 @@ static int wire_open(struct fab *fab, unsigned i, const struct both_wire *w)
 
 	if (err < 0)
 		return err;
+	assert(w->stream->open_writes <= 1);
 	fab->wire[i] = err;
 	fab->stream[i] = w->stream;
 	err = w->stream->open(&fab->env, &fab->sub[i]);

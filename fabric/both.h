@@ -9,7 +9,7 @@
  *	  would find something; its wait(), kick() and drain() are not called. Sleepers sleep in the
  *	  second's wait_also(), and kicks are of the second.
  *	- listen() of the second fails with -ENODEV when no device of its has the address.
- *	- connections are aligned to 8 bytes.
+ *	- connections are aligned to 8 bytes; at most one write is open at a time.
  */
 #ifndef ETA_BOTH_H
 #define ETA_BOTH_H
