@@ -12,6 +12,7 @@
 
 #include "provider_pair.h"
 
+#define OPT_PATH ((int)(FI_PROV_SPECIFIC | 0x657401)) /* see fi_eta(7) */
 #define CORE_PROV_ONLY (1ULL << 59)
 #define SOCKADDR_IP 17
 
@@ -646,7 +647,9 @@ static void test_connect_data_limits(void **state)
 	struct pair *p = calloc(1, sizeof(*p));
 	uint8_t data[CM_DATA_MAX + 1] = { 0 };
 	size_t size = 0, len = sizeof(size);
+	const char *fabric = getenv("ETA_FABRIC");
 	union address addr;
+	char path[16];
 
 	(void)state;
 	pair_listen(p);
@@ -660,6 +663,8 @@ static void test_connect_data_limits(void **state)
 	fails(fi_getopt(&p->pep->fid, FI_OPT_ENDPOINT, 1000, &size, &len), FI_ENOPROTOOPT);
 	fails(fi_setopt(&p->client.ep->fid, FI_OPT_ENDPOINT, FI_OPT_CM_DATA_SIZE, &size, len),
 	      FI_ENOPROTOOPT);
+	len = sizeof(path);
+	fails(fi_getopt(&p->client.ep->fid, FI_OPT_ENDPOINT, OPT_PATH, path, &len), FI_ENOTCONN);
 	fails(fi_connect(p->client.ep, &addr, data, size + 1), FI_EINVAL);
 	fails(fi_connect(p->client.ep, &addr, NULL, 1), FI_EINVAL);
 	pair_request(p, NULL, 0, NULL);
@@ -668,6 +673,15 @@ static void test_connect_data_limits(void **state)
 	fails(fi_accept(p->server.ep, data, size + 1), FI_EINVAL);
 	ok(fi_accept(p->server.ep, data, size));
 	expect_event(p->client.eq, FI_CONNECTED, NULL);
+	/* what carries it */
+	len = 2;
+	fails(fi_getopt(&p->client.ep->fid, FI_OPT_ENDPOINT, OPT_PATH, path, &len), FI_ETOOSMALL);
+	assert_in_range(len, 4, sizeof(path));
+	ok(fi_getopt(&p->client.ep->fid, FI_OPT_ENDPOINT, OPT_PATH, path, &len));
+	assert_int_equal(strlen(path) + 1, len);
+	if (!fabric || !*fabric)
+		fabric = "tcp";
+	assert_memory_equal(path, fabric, strlen(path)); /* "roce" of "roce:rxe0" */
 	pair_close(p);
 }
 
