@@ -35,7 +35,7 @@ int file_service_open(struct ppe_ual *ual)
 		.owner = owner_of(ual),
 		.wake_fd = ual->fabric.stream->kick_fd(ual->fabric.fab),
 	};
-	const char *why;
+	const char *kind, *why;
 	int err;
 
 	if (ual->files)
@@ -45,7 +45,8 @@ int file_service_open(struct ppe_ual *ual)
 		ual_logf(ual, FAB_LOG_WARN, "no service for files: %s", strerror(-err));
 		return err;
 	}
-	ual_logf(ual, FAB_LOG_INFO, "files: %s (%s)", files_kind(ual->files, &why), why);
+	kind = files_kind(ual->files, &why);
+	ual_logf(ual, FAB_LOG_INFO, "files: %s (%s)", kind, why);
 	return 0;
 }
 
