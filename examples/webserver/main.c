@@ -61,8 +61,11 @@ static int serve(const struct settings *settings, int argc, char **argv, int rea
 	struct sockaddr_storage address;
 	int err;
 
+	/* why it cannot begin; later it would be told of each accept that finds no descriptor */
+	Dusi_Set_Log(say, NULL);
 	if (server_create(&server, settings, argc, argv))
 		return EXIT_FAILURE;
+	Dusi_Set_Log(NULL, NULL);
 	if (ready < 0 && !server_address(&server, &address))
 		announce(&address);
 	workers_ready(ready);
@@ -78,7 +81,6 @@ int main(int argc, char **argv)
 
 	if (err)
 		return err < 0 ? EXIT_SUCCESS : err;
-	Dusi_Set_Log(say, NULL);
 	fit_limits(&settings);
 	signals_catch();
 	if (settings.workers > 1)
