@@ -67,12 +67,20 @@ static void conn_event(struct fab_msg_conn *c, const struct roce_cm_event *ev)
 	}
 }
 
+/* One of a certain address goes with its device, which waits for it; one of all addresses stays. */
+static void listener_lost(struct fab_msg_listener *l)
+{
+	l->m->fab->lib->p_rdma_destroy_id(l->id);
+	l->id = NULL;
+	l->ops->failed(l->user, -ENODEV);
+}
+
 static void listener_event(struct fab_msg_listener *l, const struct roce_cm_event *ev)
 {
 	if (ev->type == RDMA_CM_EVENT_CONNECT_REQUEST)
 		roce_start_asked(l, ev);
 	else if (ev->type == RDMA_CM_EVENT_DEVICE_REMOVAL)
-		l->ops->failed(l->user, -ENODEV);
+		listener_lost(l);
 }
 
 static void dispatch(const struct roce_cm_event *ev)
@@ -131,7 +139,9 @@ static int listener_start(struct fab_msg_listener *l, const union fab_addr *addr
 		return -errno;
 	if (!roce_dev_allowed(l->m->fab, l->id))
 		return -ENODEV;
-	return lib->p_rdma_listen(l->id, backlog) ? -errno : 0;
+	if (lib->p_rdma_listen(l->id, backlog))
+		return -errno;
+	return fab_addr_set(&l->addr, rdma_get_local_addr(l->id), sizeof(l->addr));
 }
 
 int roce_listen(struct fab_msg *m, const union fab_addr *addr, int backlog,
@@ -169,7 +179,8 @@ int roce_listen(struct fab_msg *m, const union fab_addr *addr, int backlog,
 
 int roce_listener_addr(struct fab_msg_listener *l, union fab_addr *addr)
 {
-	return fab_addr_set(addr, rdma_get_local_addr(l->id), sizeof(*addr));
+	*addr = l->addr;
+	return 0;
 }
 
 void roce_unlisten(struct fab_msg_listener *l)
@@ -182,7 +193,8 @@ void roce_unlisten(struct fab_msg_listener *l)
 	/* a request that was reported stays with its user */
 	while (rlinked(&l->asking))
 		roce_listener_drop(rcontainer(l->asking.next, struct fab_msg_conn, in_list));
-	fab->lib->p_rdma_destroy_id(l->id);
+	if (l->id)
+		fab->lib->p_rdma_destroy_id(l->id);
 	free(l);
 	roce_leave(fab);
 }

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -265,7 +266,8 @@ void roce_dev_lost(struct roce_dev *dev)
 	if (dev->dead)
 		return;
 	dev->dead = true;
-	fab_logf(&fab->env, FAB_LOG_WARN, "roce: a device was removed, or has failed");
+	fab_logf(&fab->env, FAB_LOG_WARN, "roce: %s was removed, or has failed",
+		 fab->lib->p_ibv_get_device_name(dev->ctx->device));
 	for (uint32_t i = 1; i < fab->nconns; i++) {
 		struct fab_msg_conn *c = fab->conns[i];
 
@@ -292,6 +294,48 @@ void roce_dev_async(struct roce_dev *dev)
 	}
 }
 
+/*
+ * librdmacm keeps the context of a device that it has used, and a driver without disassociation (as
+ * soft-RoCE's) waits for that before the device can go. It looks for devices that are gone only when it is
+ * asked for its list; and that is too early as long as the kernel still shows the device.
+ */
+#define SWEEP_NS 50000000u /* the first time; then twice as long, */
+#define SWEEPS 9           /* ... so many times in all */
+
+static bool still_listed(const struct fab *fab)
+{
+	struct ibv_device **list = fab->lib->p_ibv_get_device_list(NULL);
+	bool found = false;
+
+	for (unsigned i = 0; list && list[i]; i++)
+		found |= !strcmp(fab->lib->p_ibv_get_device_name(list[i]), fab->swept);
+	if (list)
+		fab->lib->p_ibv_free_device_list(list);
+	return found;
+}
+
+static void sweep(struct timer *t)
+{
+	struct fab *fab = rcontainer(t, struct fab, sweep);
+	struct ibv_context **list;
+
+	if (still_listed(fab) && ++fab->sweeps < SWEEPS) {
+		timer_start(fab->env.timers, t, (uint64_t)SWEEP_NS << fab->sweeps, sweep);
+		return;
+	}
+	list = fab->lib->p_rdma_get_devices(NULL);
+	if (list)
+		fab->lib->p_rdma_free_devices(list);
+}
+
+static void sweep_later(struct fab *fab, const struct roce_dev *dev)
+{
+	snprintf(fab->swept, sizeof(fab->swept), "%s",
+		 fab->lib->p_ibv_get_device_name(dev->ctx->device));
+	fab->sweeps = 0;
+	timer_start(fab->env.timers, &fab->sweep, SWEEP_NS, sweep);
+}
+
 static struct roce_dev *take_dead(struct fab *fab)
 {
 	for (struct roce_dev **at = &fab->devs; *at; at = &(*at)->next) {
@@ -316,6 +360,7 @@ void roce_devs_reap(struct fab *fab)
 		if (!dev)
 			return;
 		roce_wake(fab); /* a sleeper may be polling its descriptors */
+		sweep_later(fab, dev);
 		roce_dev_destroy(dev);
 	}
 }

@@ -330,6 +330,7 @@ static void roce_close(struct fab *fab)
 	while (rlinked(&fab->lingering))
 		roce_conn_free(rcontainer(fab->lingering.next, struct fab_msg_conn, in_list));
 	roce_leave(fab);
+	timer_stop(fab->env.timers, &fab->sweep);
 	instance_free(fab);
 }
 

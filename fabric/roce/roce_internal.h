@@ -73,6 +73,8 @@
 	X(cm, rdma_set_option)                                                                     \
 	X(cm, rdma_get_cm_event)                                                                   \
 	X(cm, rdma_ack_cm_event)                                                                   \
+	X(cm, rdma_get_devices)                                                                    \
+	X(cm, rdma_free_devices)                                                                   \
 	X(cm, rdma_event_str)
 
 struct roce_lib {
@@ -192,7 +194,7 @@ struct fab {
 	bool cq_left;      /* there may be more in a completion queue */
 
 	struct fab_msg_conn **conns; /* by the number in a work request */
-	uint32_t nconns, free_slot;  /* 0: none free; conns[0] is not used */
+	uint32_t nconns;             /* conns[0] is not used */
 	uint32_t generation;
 
 	struct rlink dirty;     /* have something to transmit */
@@ -203,6 +205,9 @@ struct fab {
 
 	pthread_mutex_t lock; /* devs for the sleeper, armed and stashed of their queues */
 	struct roce_dev *devs;
+	struct timer sweep; /* after the loss of a device */
+	unsigned sweeps;
+	char swept[ROCE_NAME];
 	int kickfd, pendfd, nestfd;
 	bool kicked;     /* the sleeper's */
 	bool pend_shown; /* pendfd is readable */
@@ -220,7 +225,8 @@ struct fab_msg {
 struct fab_msg_listener {
 	struct roce_ep ep;
 	struct fab_msg *m;
-	struct rdma_cm_id *id;
+	struct rdma_cm_id *id; /* NULL: its device is gone */
+	union fab_addr addr;
 	const struct fab_msg_listen_user *ops;
 	void *user;
 	struct rlink starting; /* have a queue pair, have not yet said what they want */

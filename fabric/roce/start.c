@@ -275,7 +275,7 @@ static int start_event(struct fab_msg_conn *c, const struct roce_cm_event *ev)
 		return unresolved(c, ev);
 	case RDMA_CM_EVENT_UNREACHABLE:
 	case RDMA_CM_EVENT_CONNECT_ERROR:
-		return ev->status < 0 ? ev->status : -EHOSTUNREACH;
+		return ev->status == -ETIMEDOUT ? -ETIMEDOUT : -EHOSTUNREACH;
 	default:
 		return 0;
 	}
