@@ -64,6 +64,15 @@ void qs_conn_fail(struct fab_conn *c, int err)
 	c->ops->failed(c->user, err);
 }
 
+/* They can be asked for also when the queue pair is gone, as a socket's can behind its end. */
+static void keep_names(struct fab_conn *c)
+{
+	union fab_addr peer = c->peer;
+
+	if (c->mc && !c->q->attr.msg->conn_addr(c->mc, &c->local, &peer))
+		c->peer = peer;
+}
+
 void qs_conn_dead(struct fab_conn *c, int err)
 {
 	bool lost = c->tx_staged != c->tx_done || (c->flags & (QC_TX_WANT | QC_TX_FULL));
@@ -81,6 +90,7 @@ void qs_conn_dead(struct fab_conn *c, int err)
 		c->err = -EPIPE;
 	else
 		c->err = !err || err == -EPIPE ? -ECONNRESET : err;
+	keep_names(c);
 	conn_release(c, err != 0);
 	qs_conn_ripe(c);
 	qs_conn_check_ready(c);
@@ -362,12 +372,13 @@ void qstream_bind(struct fab_conn *c, const struct fab_stream_user *ops, void *u
 
 int qstream_conn_addr(struct fab_conn *c, union fab_addr *local, union fab_addr *peer)
 {
-	union fab_addr ours = { 0 }, theirs = { 0 };
-	int err;
+	union fab_addr ours = c->local, theirs = c->peer;
+	int err = 0;
 
-	if (!c->mc)
-		return -ENOTCONN;
-	err = c->q->attr.msg->conn_addr(c->mc, &ours, &theirs);
+	if (c->mc)
+		err = c->q->attr.msg->conn_addr(c->mc, &ours, &theirs);
+	else if (!fab_addr_len(&ours))
+		err = -ENOTCONN;
 	if (err)
 		return err;
 	if (local)

@@ -211,8 +211,8 @@ struct fab_conn {
 	struct timer timer; /* deferral, then signs of life, then lingering */
 	uint32_t flags;     /* enum qs_conn_flag */
 	int err; /* of a dead one; -EPIPE: its end was in order, and concerns who sends alone */
-	union fab_addr peer;
-	uint32_t sndbuf, rcvbuf; /* as set; 0: the default */
+	union fab_addr peer, local; /* @local of a dead one */
+	uint32_t sndbuf, rcvbuf;    /* as set; 0: the default */
 
 	/* receiving */
 	uint64_t rx_head, rx_tail, rx_written, rx_limit;

@@ -13,7 +13,7 @@
  * What the message service must do, beyond fabric.h: nothing. No message waits for its place here
  * (rx_place never says -EAGAIN), and none is longer than QS_MESSAGE_MAX but for writes.
  *
- * Memory. An idle connection costs its struct fab_conn (below 320 B). What is on its way out is copied
+ * Memory. An idle connection costs its struct fab_conn (320 B). What is on its way out is copied
  * into chunks, at most SNDBUF of them for each connection; what has come in small messages and is not
  * yet read costs one buffer of QS_WINDOW; and a connection whose peer has sent much has a ring, to its
  * end. All three are cut from one arena, whose parts have a bound each: without chunks connections wait

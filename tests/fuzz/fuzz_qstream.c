@@ -182,6 +182,13 @@ static void msg_conn_close(struct fab_msg_conn *c, bool reset)
 	msg_gone(c);
 }
 
+static int msg_conn_addr(struct fab_msg_conn *c, union fab_addr *local, union fab_addr *peer)
+{
+	must(c->open);
+	local->in.sin_family = peer->in.sin_family = AF_INET;
+	return 0;
+}
+
 static const struct fab_msg_ops msg_ops = {
 	.listen = msg_listen,
 	.unlisten = msg_unlisten,
@@ -193,6 +200,7 @@ static const struct fab_msg_ops msg_ops = {
 	.rx_want = msg_want,
 	.shutdown = msg_shutdown,
 	.conn_close = msg_conn_close,
+	.conn_addr = msg_conn_addr,
 };
 
 /* ------------------------------------------------------------------ a user */

@@ -195,6 +195,7 @@ static int qtcp_connect(struct fab *fab, const struct fab_connect_attr *attr,
 
 const struct fab_stream_ops qtcp_ops = {
 	.name = "qtcp",
+	.open_writes = 1,
 	.open = qtcp_open,
 	.close = qtcp_close,
 	.progress = qtcp_progress,

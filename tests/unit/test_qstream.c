@@ -1019,10 +1019,12 @@ static void test_peers_ring(void **state)
 /* The last octets are the wire's, not the user's, when it closes. */
 static void test_close_sends_all(void **state)
 {
+	union fab_addr alive, dead, local;
 	struct end a, b;
 
 	(void)state;
 	pair(&a, &b);
+	assert_int_equal(ops->conn_addr(b.conn, NULL, &alive), 0);
 	end_send(&a, 400000);
 	run_until(a.tx_off == 400000);
 	end_close(&a);
@@ -1036,6 +1038,10 @@ static void test_close_sends_all(void **state)
 	/* nothing is lost, so nothing has failed; but nobody listens */
 	settle();
 	assert_false(b.failed);
+	assert_null(b.conn->mc);
+	assert_int_equal(ops->conn_addr(b.conn, &local, &dead), 0);
+	assert_int_equal(dead.in.sin_port, alive.in.sin_port);
+	assert_int_equal(local.in.sin_port, door.addr.in.sin_port);
 	end_send(&b, 10);
 	run_until(b.failed);
 	assert_int_equal(b.err, -EPIPE);
@@ -1214,6 +1220,27 @@ static void test_defer(void **state)
 		end_close(&a[i]);
 		end_close(&b[i]);
 	}
+	ops->unlisten(door.l);
+}
+
+static void test_unaccept(void **state)
+{
+	struct end a = { 0 }, b = { 0 };
+
+	(void)state;
+	door_open(8, 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(ops->accept(door.l), 0);
+	assert_int_equal(ops->unaccept(door.l, 1), 2);
+	assert_int_equal(ops->unaccept(door.l, 7), 0);
+	end_connect(&a);
+	run_until(a.connected);
+	settle();
+	assert_int_equal(door.taken, 0);
+	door_post(&b);
+	run_until(b.connected);
+	end_close(&a);
+	end_close(&b);
 	ops->unlisten(door.l);
 }
 
@@ -1440,6 +1467,7 @@ int main(void)
 		TEST(test_backlog),
 		TEST(test_unlisten_with_all_kinds),
 		TEST(test_defer),
+		TEST(test_unaccept),
 		TEST(test_reuse_port),
 		TEST(test_file),
 		TEST(test_idle_costs_nothing),

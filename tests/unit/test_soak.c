@@ -91,9 +91,11 @@ static void measure(struct level *l)
 {
 	struct ppe_event ev;
 
-	/* what was closed last may take a turn */
-	for (int i = 0; i < 50; i++)
+	/* what was closed last may take a turn; over queue pairs, an answer of its peer's */
+	for (int i = 0; i < 50; i++) {
 		ppe_evq_read(evq, &ev, 1);
+		usleep(2000);
+	}
 	l->fds = entries("/proc/self/fd");
 	l->threads = entries("/proc/self/task");
 	l->bytes = mallinfo2().uordblks + mallinfo2().hblkhd;
