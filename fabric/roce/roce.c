@@ -21,9 +21,9 @@ void roce_enter(struct fab *fab)
 	fab->depth++;
 }
 
-static bool left_over(const struct fab *fab)
+bool roce_left_over(const struct fab *fab)
 {
-	return rlinked(&fab->dirty) || rlinked(&fab->later) || fab->cq_left;
+	return rlinked(&fab->dirty) || rlinked(&fab->later) || fab->cq_left || fab->streams_left;
 }
 
 void roce_leave(struct fab *fab)
@@ -36,7 +36,7 @@ void roce_leave(struct fab *fab)
 		roce_conn_reap(rcontainer(fab->zombies.next, struct fab_msg_conn, in_list));
 	roce_devs_reap(fab);
 	fab->depth--;
-	roce_publish(fab, left_over(fab));
+	roce_publish(fab, roce_left_over(fab));
 }
 
 void roce_later(struct fab_msg_conn *c)
@@ -180,13 +180,15 @@ static int roce_progress(struct fab *fab, int budget)
 	if (shown)
 		fab->cq_left |= roce_show_end(fab);
 	roce_leave(fab);
-	return n;
+	return fab->streams ? n + qstream_progress(fab->streams, budget) : n;
 }
 
 static void roce_flush(struct fab *fab)
 {
 	struct rlink now;
 
+	if (fab->streams)
+		qstream_flush(fab->streams);
 	if (!rlinked(&fab->dirty))
 		return;
 	roce_enter(fab);
@@ -324,6 +326,7 @@ static void deliver(struct fab *fab)
 
 static void roce_close(struct fab *fab)
 {
+	roce_streams_close(fab);
 	assert(!fab->users && !fab->depth);
 	deliver(fab);
 	roce_enter(fab);
@@ -377,34 +380,6 @@ const struct fab_msg_ops roce_msg_ops = {
 	.conn_addr = roce_conn_addr,
 };
 
-/* --------------------------------------------------------------- byte streams */
-
-/*
- * They are made of the message service (qstream.h); here is where its entry points come in. Without
- * them there are no streams, and only listen() and connect() can be called.
- */
-static int no_listen(struct fab *fab, const struct fab_listen_attr *attr,
-		     const struct fab_listen_user *ops, void *user, struct fab_listener **out)
-{
-	(void)fab;
-	(void)attr;
-	(void)ops;
-	(void)user;
-	(void)out;
-	return -EOPNOTSUPP;
-}
-
-static int no_connect(struct fab *fab, const struct fab_connect_attr *attr,
-		      const struct fab_stream_user *ops, void *user, struct fab_conn **out)
-{
-	(void)fab;
-	(void)attr;
-	(void)ops;
-	(void)user;
-	(void)out;
-	return -EOPNOTSUPP;
-}
-
 const struct fab_stream_ops roce_stream_ops = {
 	.name = "roce",
 	.open = roce_open,
@@ -417,6 +392,7 @@ const struct fab_stream_ops roce_stream_ops = {
 	.drain = roce_drain,
 	.wait_fd = roce_wait_fd,
 	.kick_fd = roce_kick_fd,
-	.listen = no_listen,
-	.connect = no_connect,
+	.listen = roce_stream_listen,
+	.connect = roce_stream_connect,
+	QSTREAM_OPS,
 };

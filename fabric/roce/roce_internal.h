@@ -13,6 +13,7 @@
  *	tx.c		messages of the user into frames
  *	rx.c		frames into the places that their pieces name
  *	wire.c		what stands in frames
+ *	stream.c	byte streams, made of messages
  *
  * Nothing of a message is queued here when it is sent: it is copied into the frames of a post, and done.
  * What was received and finds no receive (which between etas never happens) stays in its frame; no
@@ -27,6 +28,7 @@
 #include <stdatomic.h>
 
 #include "fabric/fabric.h"
+#include "fabric/qstream/qstream.h"
 #include "fabric/roce/roce.h"
 #include "fabric/roce/wire.h"
 
@@ -203,6 +205,10 @@ struct fab {
 	struct rlink zombies;
 	unsigned users; /* connections and listeners that have a user, message services */
 
+	struct qstream *streams; /* NULL until one is asked for */
+	struct fab_msg *stream_pairs;
+	bool streams_left; /* they have work */
+
 	pthread_mutex_t lock; /* devs for the sleeper, armed and stashed of their queues */
 	struct roce_dev *devs;
 	struct timer sweep; /* after the loss of a device */
@@ -326,6 +332,8 @@ struct fab_msg_conn {
 /* Every call from outside, a timer's included, is made between these two. */
 void roce_enter(struct fab *fab);
 void roce_leave(struct fab *fab);
+/* Does the last call leave work for the next? */
+bool roce_left_over(const struct fab *fab);
 /* Handles what is in @cq; returns how many completions. */
 int roce_cq_drain(struct fab *fab, struct roce_cq *cq, int budget);
 /* The connection is looked at in the next progress(): roce_conn_later(). */
@@ -448,5 +456,13 @@ void roce_rx_completed(struct fab_msg_conn *c, unsigned number, uint32_t len);
 /* Goes on with frames that wait. */
 void roce_rx_run(struct fab_msg_conn *c);
 void roce_rx_want(struct fab_msg_conn *c);
+
+/* ------------------------------------------------------------------------- stream.c */
+
+int roce_stream_listen(struct fab *fab, const struct fab_listen_attr *attr,
+		       const struct fab_listen_user *ops, void *user, struct fab_listener **out);
+int roce_stream_connect(struct fab *fab, const struct fab_connect_attr *attr,
+			const struct fab_stream_user *ops, void *user, struct fab_conn **out);
+void roce_streams_close(struct fab *fab);
 
 #endif

@@ -33,7 +33,7 @@ grep -q '  rxe0 *usable: RoCE' "$test_dir/out" || fail "eta-info: $(cat "$test_d
 grep -q 'by roce (asked for)' "$test_dir/out" || fail "eta-info: $(cat "$test_dir/out")"
 says 'no RDMA device called rxe7' eta-info --fabric roce:rxe7
 
-# pingpong KIND SERVER-DOMAIN CLIENT-DOMAIN WAY: between 192.0.2.2 and 192.0.2.1.
+# pingpong KIND SERVER-DOMAIN CLIENT-DOMAIN WAY: between 10.0.1.2 and 10.0.1.1.
 pingpong() {
 	local kind=$1 log="$test_dir/$1-$2-$3" server
 	start_background "$log.server" env FI_LOG_LEVEL=info timeout 60 \
@@ -41,7 +41,7 @@ pingpong() {
 	server=$!
 	wait_until 20 is_listening 47592 || fail "no server: $(tail -n 3 "$log.server")"
 	FI_LOG_LEVEL=info timeout 60 fi_pingpong -p eta -d "$3" -e "$kind" -c -I 5 -S 65536 \
-		192.0.2.2 >"$log.client" 2>&1 || fail "$kind $2 $3: $(tail -n 3 "$log.client")"
+		10.0.1.2 >"$log.client" 2>&1 || fail "$kind $2 $3: $(tail -n 3 "$log.client")"
 	wait "$server" || fail "$kind $2 $3: $(tail -n 3 "$log.server")"
 	if [[ $kind == msg ]]; then
 		grep -q "connected by $4" "$log.client" || fail "$2 $3: the client: not by $4"
@@ -58,7 +58,7 @@ pingpong msg rxe1 v0 tcp
 start_background "$test_dir/server" timeout 30 fi_pingpong -p eta -d v1 -e msg
 server=$!
 wait_until 20 is_listening 47592 || fail "no server"
-says 'not connected' env FI_LOG_LEVEL=info timeout 30 fi_pingpong -p eta -d rxe0 -e msg 192.0.2.2
+says 'not connected' env FI_LOG_LEVEL=info timeout 30 fi_pingpong -p eta -d rxe0 -e msg 10.0.1.2
 kill "$server"
 
 # the fabric by itself, and under the engine
