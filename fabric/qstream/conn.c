@@ -267,7 +267,7 @@ static void up_connected(void *user, int err, const struct fab_msg_peer *who, co
 	qs_enter(q);
 	if (err)
 		c->mc = NULL;
-	else
+	else if (!c->listener) /* of one that asks us, the request has said it */
 		err = qs_conn_greet(c, who, pdata, len);
 	/* reading begins with the connection: there is always room for what may come */
 	if (!err)

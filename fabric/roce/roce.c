@@ -212,12 +212,12 @@ static bool is_asked_for(const struct fab_env *env, const struct roce_device *d)
 }
 
 /* -ENODEV: none that will do, and the log says why. */
-static int find_device(const struct fab_env *env, const struct roce_device *devices, int n)
+static int find_device(const struct fab_env *env, const struct roce_device *devices, int n, int *at)
 {
 	bool seen = false;
 
-	for (int i = 0; i < n; i++)
-		if (is_asked_for(env, &devices[i]) && devices[i].usable)
+	for (*at = 0; *at < n; ++*at)
+		if (is_asked_for(env, &devices[*at]) && devices[*at].usable)
 			return 0;
 	for (int i = 0; i < n; i++) {
 		if (!is_asked_for(env, &devices[i]))
@@ -230,11 +230,12 @@ static int find_device(const struct fab_env *env, const struct roce_device *devi
 	return -ENODEV;
 }
 
-static int have_device(const struct fab_env *env)
+/* The first that will do. */
+static int have_device(const struct fab_env *env, struct roce_device *found)
 {
 	struct roce_device *devices;
 	char why[ROCE_WHY];
-	int n = roce_devices(&devices, why), err;
+	int n = roce_devices(&devices, why), err, at;
 
 	if (n < 0)
 		return n;
@@ -242,7 +243,9 @@ static int have_device(const struct fab_env *env)
 		fab_logf(env, FAB_LOG_WARN, "roce: %s", why);
 		return -EOPNOTSUPP;
 	}
-	err = find_device(env, devices, n);
+	err = find_device(env, devices, n, &at);
+	if (!err)
+		*found = devices[at];
 	roce_devices_free(devices);
 	return err;
 }
@@ -283,8 +286,9 @@ static int roce_open(const struct fab_env *env, struct fab **out)
 {
 	const char *why;
 	const struct roce_lib *lib = roce_lib(&why);
+	struct roce_device device;
 	struct fab *fab;
-	int err = have_device(env);
+	int err = have_device(env, &device);
 
 	if (err)
 		return err;
@@ -293,8 +297,11 @@ static int roce_open(const struct fab_env *env, struct fab **out)
 		return -ENOMEM;
 	fab->env = *env;
 	fab->env.device = NULL;
-	if (env->device)
+	if (env->device) {
 		snprintf(fab->only, sizeof(fab->only), "%s", env->device);
+		fab->naddrs = device.naddrs;
+		memcpy(fab->addrs, device.addrs, sizeof(fab->addrs));
+	}
 	fab->lib = lib;
 	fab->nconns = 1;
 	rlink_init(&fab->dirty);

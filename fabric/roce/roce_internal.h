@@ -188,6 +188,8 @@ struct roce_dev {
 struct fab {
 	struct fab_env env;
 	char only[ROCE_NAME]; /* the device that was asked for; empty: any */
+	unsigned naddrs;      /* its addresses */
+	union fab_addr addrs[ROCE_ADDRS];
 	const struct roce_lib *lib;
 	struct rdma_event_channel *events;
 	unsigned depth; /* calls into it on the stack */

@@ -134,18 +134,43 @@ void roce_start_lost(struct fab_msg_conn *c, int err)
 
 /* ------------------------------------------------------------------------- initiator */
 
+static bool is_link_local(const union fab_addr *a)
+{
+	return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&a->in6.sin6_addr);
+}
+
+/*
+ * The address to dial from: the one that was given, else one of the device that was asked for, because
+ * the routes may lead out by another. NULL: as the routes say.
+ */
+static const union fab_addr *dial_from(const struct fab *fab, const struct fab_connect_attr *attr)
+{
+	const union fab_addr *peer = attr->peer;
+
+	if (attr->local || attr->from)
+		return attr->local ? attr->local : attr->from;
+	for (unsigned i = 0; i < fab->naddrs; i++) {
+		const union fab_addr *a = &fab->addrs[i];
+
+		if (a->sa.sa_family == peer->sa.sa_family &&
+		    is_link_local(a) == is_link_local(peer))
+			return a;
+	}
+	return NULL;
+}
+
 static int dial(struct fab_msg_conn *c, const struct fab_connect_attr *attr)
 {
+	const union fab_addr *from = dial_from(c->fab, attr);
 	const struct roce_lib *lib = c->fab->lib;
 	union fab_addr local, peer = *attr->peer;
 	uint8_t timeout = ACK_TIMEOUT;
 
 	if (!fab_addr_len(attr->peer))
 		return -EAFNOSUPPORT;
-	if (attr->local) {
-		local = *attr->local;
-	} else if (attr->from) {
-		local = *attr->from;
+	if (from)
+		local = *from;
+	if (from && from != attr->local) {
 		if (local.sa.sa_family == AF_INET6)
 			local.in6.sin6_port = 0;
 		else
@@ -159,8 +184,7 @@ static int dial(struct fab_msg_conn *c, const struct fab_connect_attr *attr)
 	/* without it the device's own is used */
 	lib->p_rdma_set_option(c->id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout,
 			       sizeof(timeout));
-	if (lib->p_rdma_resolve_addr(c->id, attr->local || attr->from ? &local.sa : NULL, &peer.sa,
-				     RESOLVE_MS))
+	if (lib->p_rdma_resolve_addr(c->id, from ? &local.sa : NULL, &peer.sa, RESOLVE_MS))
 		return -errno;
 	return 0;
 }
