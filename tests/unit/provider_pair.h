@@ -29,6 +29,8 @@
 #include <rdma/fi_tagged.h>
 #include <rdma/fi_trigger.h>
 
+#include "tests/unit/test_host.h"
+
 #define API FI_VERSION(1, 17)
 #define WAIT_MS 20000
 #define CM_DATA_MAX 160
@@ -89,7 +91,7 @@ static inline struct fi_info *hints_new(void)
 	hints->ep_attr->type = FI_EP_MSG;
 	hints->caps = FI_MSG;
 	hints->fabric_attr->prov_name = strdup("eta");
-	hints->domain_attr->name = strdup("lo");
+	hints->domain_attr->name = strdup(test_domain());
 	return hints;
 }
 

@@ -16,6 +16,14 @@ static inline const char *test_host(void)
 	return host && *host ? host : "127.0.0.1";
 }
 
+/* Its network interface, as the provider names domains: lo, or $ETA_TEST_DOMAIN. */
+static inline const char *test_domain(void)
+{
+	const char *domain = getenv("ETA_TEST_DOMAIN");
+
+	return domain && *domain ? domain : "lo";
+}
+
 /* In network order. */
 static inline in_addr_t test_host_addr(void)
 {

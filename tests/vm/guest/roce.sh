@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#
+# The message service over soft-RoCE: its contract, the engine's tests between datagram endpoints, and
+# fi_pingpong with its content checked.
+. "$(dirname "$0")/lib.sh"
+
+export ETA_FABRIC=roce ETA_TEST_HOST=192.0.2.1 ETA_TEST_DOMAIN=v0
+
+# unit NAME [FILTER]: a unit test's program, or those of its tests that match.
+unit() {
+	local status=0
+	CMOCKA_TEST_FILTER=${2:-*} timeout 60 "test_$1" >"$test_dir/$1" 2>&1 || status=$?
+	((status == 0)) || fail "test_$1 ended with $status: $(cat "$test_dir/$1")"
+	printf '%s: %s\n' "$1" "$(grep -o 'PASSED.*' "$test_dir/$1")"
+}
+
+unit roce
+unit rdm_peers 'peers_[nkrs]*'
+unit rdm_rma 'rma_[alr]*'
+
+# On the interface's own address: what is sent to it goes through its device.
+for kind in msg rdm; do
+	start_background "$test_dir/server" fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000
+	server=$!
+	sleep 1
+	timeout 60 fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000 192.0.2.2 >"$test_dir/client" 2>&1 ||
+		fail "fi_pingpong -e $kind: $(cat "$test_dir/client" "$test_dir/server")"
+	wait "$server" || fail "fi_pingpong's server: $(cat "$test_dir/server")"
+	tail -n 1 "$test_dir/client"
+done
