@@ -5,7 +5,7 @@
 # fi_pingpong with its content checked.
 . "$(dirname "$0")/lib.sh"
 
-export ETA_FABRIC=roce ETA_TEST_HOST=192.0.2.1 ETA_TEST_DOMAIN=v0
+export ETA_FABRIC=roce ETA_TEST_HOST=10.0.1.1 ETA_TEST_DOMAIN=v0
 
 # unit NAME [FILTER]: a unit test's program, or those of its tests that match.
 unit() {
@@ -24,7 +24,7 @@ for kind in msg rdm; do
 	start_background "$test_dir/server" fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000
 	server=$!
 	sleep 1
-	timeout 60 fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000 192.0.2.2 >"$test_dir/client" 2>&1 ||
+	timeout 60 fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000 10.0.1.2 >"$test_dir/client" 2>&1 ||
 		fail "fi_pingpong -e $kind: $(cat "$test_dir/client" "$test_dir/server")"
 	wait "$server" || fail "fi_pingpong's server: $(cat "$test_dir/server")"
 	tail -n 1 "$test_dir/client"
