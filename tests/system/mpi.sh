@@ -16,7 +16,7 @@ sections=0
 
 # What the programs do less of under a sanitizer, where each message costs many times more.
 declare -A less=()
-budget=110 # seconds for everything
+budget=220 # seconds for everything
 if [[ -n $ETA_SANITIZE ]]; then
 	less=([mpi_p2p]="--count 3000" [mpi_stencil]="--count 100" [mpi_comms]="--count 200")
 	budget=240
