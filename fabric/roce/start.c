@@ -26,10 +26,11 @@
 #define RESOLVE_MS 3000
 /*
  * 4.096 us * 2^17 are 0.5 s: a send that nobody has acknowledged is repeated after so long, and with
- * RETRIES the queue pair fails after some 4 s. The default would be 17 s.
+ * RETRIES the queue pair fails after some 4 s. The default would be 17 s. Not 7: soft-RoCE takes that for
+ * "for ever".
  */
 #define ACK_TIMEOUT 17
-#define RETRIES 7
+#define RETRIES 6
 #define RNR_RETRIES 1 /* credits see to it that there is always a receive */
 
 /* -------------------------------------------------------------------- what is said */

@@ -7,7 +7,7 @@
 
 export ETA_FABRIC=roce ETA_TEST_HOST=10.0.1.1 ETA_TEST_DOMAIN=v0
 
-# unit NAME [FILTER]: a unit test's program, or those of its tests that match.
+# unit PROGRAM [TEST]: a unit test's program, or one test of it.
 unit() {
 	local status=0
 	CMOCKA_TEST_FILTER=${2:-*} timeout 60 "test_$1" >"$test_dir/$1" 2>&1 || status=$?
@@ -16,15 +16,21 @@ unit() {
 }
 
 unit roce
-unit rdm_peers 'peers_[nkrs]*'
-unit rdm_rma 'rma_[alr]*'
+for name in peers_dial_at_once peers_nobody_there peers_silent peers_removed peers_keys; do
+	unit rdm_peers "$name"
+done
+for name in rma_lists rma_atomics rma_half_refused rma_refused_connected; do
+	unit rdm_rma "$name"
+done
 
-# On the interface's own address: what is sent to it goes through its device.
+# From one end of the veth pair to the other.
 for kind in msg rdm; do
-	start_background "$test_dir/server" fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000
+	FI_ETA_IFACE=v1 start_background "$test_dir/server" \
+		fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000
 	server=$!
 	sleep 1
-	timeout 60 fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000 10.0.1.2 >"$test_dir/client" 2>&1 ||
+	FI_ETA_IFACE=v0 timeout 60 fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000 10.0.1.2 \
+		>"$test_dir/client" 2>&1 ||
 		fail "fi_pingpong -e $kind: $(cat "$test_dir/client" "$test_dir/server")"
 	wait "$server" || fail "fi_pingpong's server: $(cat "$test_dir/server")"
 	tail -n 1 "$test_dir/client"

@@ -6,7 +6,7 @@
 
 export ETA_FABRIC=roce ETA_TEST_HOST=10.0.1.1 ETA_TEST_DOMAIN=v0
 
-# unit NAME [FILTER]: a unit test's program, or those of its tests that match.
+# unit PROGRAM [TEST]: a unit test's program, or one test of it.
 unit() {
 	local status=0
 	CMOCKA_TEST_FILTER=${2:-*} timeout 60 "test_$1" >"$test_dir/$1" 2>&1 || status=$?
