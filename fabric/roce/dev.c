@@ -265,7 +265,9 @@ void roce_dev_lost(struct roce_dev *dev)
 
 	if (dev->dead)
 		return;
-	dev->dead = true;
+	pthread_mutex_lock(&fab->lock);
+	dev->dead = true; /* a sleeper lets it be */
+	pthread_mutex_unlock(&fab->lock);
 	fab_logf(&fab->env, FAB_LOG_WARN, "roce: %s was removed, or has failed",
 		 fab->lib->p_ibv_get_device_name(dev->ctx->device));
 	for (uint32_t i = 1; i < fab->nconns; i++) {
