@@ -6,8 +6,22 @@
  * its memory. Then all are done by one call, and then their users are told, one after the other. An
  * upcall in between may close any of them; its memory is valid until the turn ends, see
  * tcp_internal.h, and nothing is told of it.
+ *
+ * The watcher may hear of an edge while it waits for the outcomes. That may be of what came after the
+ * read, or the write, which found nothing: it must not be forgotten with what was known before.
  */
 #include "fabric/tcp_internal.h"
+
+static void batch_transfer(struct fab *fab, unsigned n, bool write)
+{
+	for (unsigned i = 0; i < n; i++) {
+		fab->batch[i].events = 0;
+		fab->batch[i].c->src.slot = (uint8_t)(i + 1);
+	}
+	fab->watcher->transfer(fab, n, write);
+	for (unsigned i = 0; i < n; i++)
+		fab->batch[i].c->src.slot = 0;
+}
 
 /* The kernel's part. The few that are not worth a batch are done as ever. */
 static unsigned batch_run(struct fab *fab, bool write)
@@ -26,12 +40,13 @@ static unsigned batch_run(struct fab *fab, bool write)
 	}
 	fab->batched = 0;
 	if (n >= BATCH_WORTH) {
-		fab->watcher->transfer(fab, n, write);
+		batch_transfer(fab, n, write);
 		return n;
 	}
 	for (unsigned i = 0; i < n; i++) {
 		struct io_slot *s = &fab->batch[i];
 
+		s->events = 0;
 		s->ret = write ? tx_write(s->c, &s->msg, s->flags)
 			       : rx_read(s->c, s->iov, (int)s->msg.msg_iovlen);
 	}
@@ -48,6 +63,8 @@ void batch_reads(struct fab *fab)
 		if (src_dead(&s->c->src))
 			continue;
 		rx_outcome(s);
+		if (s->events)
+			source_event(&s->c->src, s->events);
 		conn_later(s->c);
 	}
 }
@@ -58,8 +75,13 @@ size_t batch_writes(struct fab *fab)
 	size_t sent = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (!src_dead(&fab->batch[i].c->src))
-			tx_outcome(&fab->batch[i], &sent);
+		struct io_slot *s = &fab->batch[i];
+
+		if (src_dead(&s->c->src))
+			continue;
+		tx_outcome(s, &sent);
+		if (s->events)
+			source_event(&s->c->src, s->events);
 	}
 	return sent;
 }

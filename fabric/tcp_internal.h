@@ -130,6 +130,7 @@ struct source {
 	uint8_t kind;
 	uint8_t lag;  /* turns that a new connection may still spend unregistered */
 	uint8_t heat; /* its place in fab->hot, + 1 */
+	uint8_t slot; /* its place in fab->batch, + 1, while the watcher has that */
 };
 
 struct fab_conn {
@@ -165,7 +166,8 @@ struct io_slot {
 	struct msghdr msg; /* of iov */
 	int flags;
 	size_t room;
-	ssize_t ret; /* its outcome: bytes, or a negative code */
+	ssize_t ret;     /* its outcome: bytes, or a negative code */
+	uint32_t events; /* edges that may be later than that, and are to be heeded after it */
 	struct iovec iov[BATCH_IOV];
 };
 

@@ -107,6 +107,10 @@ void source_event(struct source *src, uint32_t events)
 {
 	if (src_dead(src))
 		return;
+	if (src->slot) {
+		src->fab->batch[src->slot - 1].events |= events;
+		return;
+	}
 	if (src->kind == SRC_CONN) {
 		conn_event(src_conn(src), events);
 		return;
