@@ -33,7 +33,7 @@ usage: tests/vm/vm.sh run [OPTION...] -- COMMAND [ARGUMENT...]
 
   --build-dir DIR    the build whose programs run; build
   --module siw       loads soft-iWARP too ("tests" always tries to); may be made the first time
-  --timeout SECONDS  the machine is switched off after so long; 120, "tests" 600
+  --timeout SECONDS  the machine is switched off after so long; 120, "tests" 850
   --memory MIB       2048
   --file PATH        takes a further file or folder along, into /eta/files; may be repeated
   --wire PATH --side 1|2   a further interface, joined to that of the machine that was started
@@ -236,7 +236,7 @@ siw_or_reason() {
 
 command_tests() {
 	local names=("${rest[@]}") reason=() name status=0
-	: "${timeout:=600}"
+	: "${timeout:=850}"
 	((${#names[@]})) || mapfile -t names < <(test_names)
 	for name in "${names[@]}"; do
 		[[ -f $vm_dir/guest/$name.sh ]] || die "no test $name"
