@@ -127,6 +127,8 @@ static void uring_close(struct fab *fab)
 	/* a forked child may hold the ring, and so the sockets, for longer than we do */
 	if (fab->asks_left && !ring->disabled)
 		uring_submit(fab);
+	/* connections that it has accepted, and that nobody has seen */
+	uring_hear_out(fab);
 	io_uring_queue_exit(&ring->uring);
 	if (ring->showfd >= 0)
 		close(ring->showfd);

@@ -76,6 +76,8 @@ void uring_remove(struct source *src);
 bool uring_guess(struct fab *fab);
 void uring_harvest(struct fab *fab);
 void uring_submit(struct fab *fab);
+/* All that the kernel has said; at the end, when no source is left. */
+void uring_hear_out(struct fab *fab);
 int uring_accept(struct fab_listener *l);
 int uring_hand_in(struct fab *fab);
 void uring_transfer(struct fab *fab, unsigned n, bool write);

@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -471,6 +472,44 @@ static void test_flood(void **state)
 	}
 }
 
+static unsigned open_fds(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 4096; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* The kernel has accepted them, and nobody has looked: they end with the listener all the same. */
+static void test_unseen(void **state)
+{
+	unsigned before, after, resets = 0;
+	struct fab_listener *l;
+	union fab_addr addr;
+	int fd[10];
+	char byte;
+
+	teardown(state);
+	before = open_fds();
+	setup(state);
+	l = door_open(&addr, NULL);
+	turn();
+	for (unsigned i = 0; i < 10; i++)
+		fd[i] = raw_connect(&addr);
+	ops->wait(fab, 100000000);
+	ops->unlisten(l);
+	teardown(state);
+	for (unsigned i = 0; i < 10; i++) {
+		resets += recv(fd[i], &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
+		close(fd[i]);
+	}
+	after = open_fds();
+	setup(state);
+	assert_int_equal(after, before);
+	assert_int_equal(resets, 10);
+}
+
 /* ------------------------------------------------------------------ main */
 
 static bool choose_ring(const char *name)
@@ -490,8 +529,8 @@ static bool choose_ring(const char *name)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_small),  TEST(test_large),        TEST(test_windows),
-		TEST(test_faults), TEST(test_close_others), TEST(test_flood),
+		TEST(test_small),        TEST(test_large), TEST(test_windows), TEST(test_faults),
+		TEST(test_close_others), TEST(test_flood), TEST(test_unseen),
 	};
 
 	for (size_t i = 0; i < sizeof(source); i++)
