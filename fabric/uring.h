@@ -59,6 +59,8 @@ bool is_passing(int err);
 bool ring_wants_us(const struct ring *ring);
 /* What comes from here on makes wait_fd() readable again. */
 void show_nothing(struct fab *fab);
+/* What the kernel has said, and nobody has heard yet: an eventfd would not tell of it again. */
+void show_rest(struct fab *fab);
 void watch_ask(struct fab *fab, struct watch *w);
 void watch_cancel(struct fab *fab, struct watch *w);
 

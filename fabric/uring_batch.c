@@ -129,5 +129,6 @@ void uring_transfer(struct fab *fab, unsigned n, bool write)
 		if (err && !is_shortage(err))
 			break;
 	}
+	show_rest(fab);
 	outcomes_complete(fab, n, write);
 }

@@ -167,9 +167,16 @@ int uring_hand_in(struct fab *fab)
 	return err;
 }
 
+void show_rest(struct fab *fab)
+{
+	if (fab->ring->showfd >= 0 && io_uring_cq_ready(&fab->ring->uring))
+		fab->asks_left = true;
+}
+
 void uring_submit(struct fab *fab)
 {
 	uring_hand_in(fab);
+	show_rest(fab);
 }
 
 /* ------------------------------------------------------------------ what has become ready */
@@ -265,13 +272,19 @@ static unsigned harvest_batch(struct fab *fab)
 	unsigned n = io_uring_peek_batch_cqe(uring, cqes, HARVEST_BATCH);
 
 	for (unsigned i = 0; i < n; i++) {
-		struct watch *w = io_uring_cqe_get_data(cqes[i]);
-
-		if (w)
-			watch_event(fab, w, cqes[i]->res, cqes[i]->flags);
+		/* a slot's outcome, here, is one that was given up: see outcomes_complete() */
+		if (cqes[i]->user_data && !(cqes[i]->user_data & 1))
+			watch_event(fab, io_uring_cqe_get_data(cqes[i]), cqes[i]->res,
+				    cqes[i]->flags);
 	}
 	io_uring_cq_advance(uring, n);
 	return n;
+}
+
+void uring_hear_out(struct fab *fab)
+{
+	while (harvest_batch(fab))
+		;
 }
 
 void uring_harvest(struct fab *fab)
@@ -283,12 +296,10 @@ void uring_harvest(struct fab *fab)
 	if (fab->asks_left || ring_wants_us(fab->ring)) {
 		epoll_asked(fab);
 		cool_stale(fab);
-		uring_submit(fab);
+		uring_hand_in(fab);
 	}
 	show_nothing(fab);
 	while (batches-- && harvest_batch(fab) == HARVEST_BATCH)
 		;
-	/* of which an eventfd would not tell again */
-	if (io_uring_cq_ready(&fab->ring->uring))
-		fab->asks_left = true;
+	show_rest(fab);
 }

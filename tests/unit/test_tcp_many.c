@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,6 +25,7 @@
 #define WATCHDOG 100 /* seconds */
 #define PAIRS 40     /* more than a batch */
 #define ROOM (1u << 20)
+#define CROWD 600 /* connections with something to tell, more than a turn hears */
 #define FLOOD 300 /* connections that nobody has posted for */
 
 static const struct fab_stream_ops *ops = &tcp_ops;
@@ -510,6 +512,52 @@ static void test_unseen(void **state)
 	assert_int_equal(resets, 10);
 }
 
+static struct end crowd[CROWD];
+
+/* More events than a turn takes: the descriptor that can be waited on tells of the rest. */
+static void test_crowd(void **state)
+{
+	struct pollfd shown = { .events = POLLIN };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct fab_listener *late[CROWD / 10];
+	struct fab_connect_attr attr;
+	union fab_addr addr;
+	socklen_t len = sizeof(addr);
+	unsigned n = 0;
+
+	(void)state;
+	memset(crowd, 0, sizeof(crowd));
+	shown.fd = ops->wait_fd(fab);
+	assert_true(door >= 0 && shown.fd >= 0);
+	assert_int_equal(bind(door, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(door, CROWD), 0);
+	assert_int_equal(getsockname(door, &addr.sa, &len), 0);
+	attr = (struct fab_connect_attr){ .peer = &addr };
+	for (; n < CROWD; n++)
+		assert_int_equal(ops->connect(fab, &attr, &end_ops, &crowd[n], &crowd[n].conn), 0);
+	for (unsigned i = 0; i < CROWD; i++)
+		run_until(crowd[i].connected);
+	while (poll(&shown, 1, 0))
+		turn();
+	close(door);
+	/* a kernel may say only so much at a time, and then needs another reason to be entered */
+	for (unsigned i = 0; i < CROWD / 10; i++) {
+		late[i] = door_open(&addr, NULL);
+		ops->flush(fab);
+	}
+	turn();
+	assert_int_equal(poll(&shown, 1, 0), 1);
+	for (unsigned i = 0; i < 20; i++)
+		turn();
+	assert_int_equal(poll(&shown, 1, 0), 0);
+	for (unsigned i = 0; i < CROWD / 10; i++)
+		ops->unlisten(late[i]);
+	while (n--)
+		end_close(&crowd[n]);
+}
+
 /* ------------------------------------------------------------------ main */
 
 static bool choose_ring(const char *name)
@@ -530,7 +578,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_small),        TEST(test_large), TEST(test_windows), TEST(test_faults),
-		TEST(test_close_others), TEST(test_flood), TEST(test_unseen),
+		TEST(test_close_others), TEST(test_flood), TEST(test_unseen),  TEST(test_crowd),
 	};
 
 	for (size_t i = 0; i < sizeof(source); i++)
