@@ -536,7 +536,10 @@ static void rx_landed(struct ppe_dti *d, size_t n)
 	d->rx_target = RX_NOWHERE;
 }
 
-/* The buffer is for the next who needs one; two of them only when two reads were planned at once. */
+/*
+ * The buffer is for the next who needs one; two of them only when two reads were planned at once. Then
+ * others may have found none.
+ */
 static void landing_put(struct ppe_dti *d)
 {
 	struct ppe_ual *ual = d->ual;
@@ -548,6 +551,7 @@ static void landing_put(struct ppe_dti *d)
 		ual->landing = d->landing;
 	}
 	d->landing = NULL;
+	pool_wake(ual);
 }
 
 /* A read that was planned and found nothing: its event slot is free again. */

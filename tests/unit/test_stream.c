@@ -732,6 +732,29 @@ static void stream_closing_gives_the_pool_back(void **state)
 	bench_close(&b);
 }
 
+/* Two reads are planned at once, with one buffer: the first finds nothing, the second then has it. */
+static void stream_unused_buffer_is_for_others(void **state)
+{
+	struct fab_conn *first, *second;
+	struct iovec iov[32];
+
+	(void)state;
+	bench_open(&b, &(struct ppe_ual_attr){ .pool = { { .size = 256, .count = 1 } } }, 16);
+	first = stub_keep(dti_connected(&b, PPE_STREAM, 0));
+	second = stub_keep(dti_connected(&b, PPE_STREAM, 0));
+	turns(b.ual, 2);
+	turn_lock(b.ual);
+	assert_int_equal(first->ops->rx_next(first->user, 0, iov, 32), 1);
+	assert_int_equal(second->ops->rx_next(second->user, 0, iov, 32), 0);
+	second->rx_want = false;
+	first->ops->rx_none(first->user);
+	turn_unlock(b.ual);
+	stub_inject(second, mem, 10);
+	turns(b.ual, 2);
+	assert_int_equal(second->in.len - second->in.off, 0);
+	bench_close(&b);
+}
+
 /* Full event queue while bytes wait in buffers and more arrive: nothing is forgotten. */
 static void stream_full_queue_with_early_bytes(void **state)
 {
@@ -1245,6 +1268,7 @@ int main(void)
 		cmocka_unit_test(stream_pool_empty_stops_and_resumes),
 		cmocka_unit_test(stream_pool_is_shared),
 		cmocka_unit_test(stream_closing_gives_the_pool_back),
+		cmocka_unit_test(stream_unused_buffer_is_for_others),
 		cmocka_unit_test(stream_full_queue_with_early_bytes),
 		TEST(stream_eof_after_the_bytes),
 		TEST(stream_shutdown_rx_drops_what_comes),
