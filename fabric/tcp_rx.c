@@ -251,7 +251,8 @@ static void rx_go_on(struct fab_conn *c, size_t n, bool more)
 		room = rx_bound(iov, &cnt);
 		if (!room) /* nothing could be told from a read of no bytes: a stop */
 			c->src.flags &= ~SRC_RX_WANT;
-		if (!room || !more || got >= FAB_TURN_BYTES || fab->done >= fab->budget) {
+		if (!room || !more || got >= FAB_TURN_BYTES || fab->bytes >= FAB_TURN_BYTES ||
+		    fab->done >= fab->budget) {
 			c->ops->rx_none(c->user);
 			return;
 		}
