@@ -10,6 +10,9 @@
 
 #include <errno.h>
 
+/* Of one entry; a length that is no positive int is an error. What is over makes it a short write. */
+#define REQUEST_BYTES ((size_t)1 << 30)
+
 /* ->ret of what has no outcome yet */
 #define TODO (-4096)  /* and is not asked for */
 #define ASKED (-4097) /* the kernel is to say */
@@ -23,14 +26,15 @@ static uint64_t slot_cookie(unsigned i)
 static void request_slot(struct io_uring_sqe *sqe, const struct io_slot *s, bool write)
 {
 	const struct iovec *iov = s->msg.msg_iov;
+	size_t len = iov->iov_len < REQUEST_BYTES ? iov->iov_len : REQUEST_BYTES;
 	int fd = s->c->src.fd;
 
 	if (write && s->msg.msg_iovlen == 1)
-		io_uring_prep_send(sqe, fd, iov->iov_base, iov->iov_len, s->flags);
+		io_uring_prep_send(sqe, fd, iov->iov_base, len, s->flags);
 	else if (write)
 		io_uring_prep_sendmsg(sqe, fd, &s->msg, (unsigned)s->flags);
 	else if (s->msg.msg_iovlen == 1)
-		io_uring_prep_recv(sqe, fd, iov->iov_base, iov->iov_len, s->flags);
+		io_uring_prep_recv(sqe, fd, iov->iov_base, len, s->flags);
 	else
 		io_uring_prep_recvmsg(sqe, fd, (struct msghdr *)&s->msg, (unsigned)s->flags);
 }
@@ -65,7 +69,7 @@ static unsigned outcomes_take(struct fab *fab)
 		uint64_t cookie = cqes[i]->user_data;
 
 		if (cookie & 1) {
-			fab->batch[cookie >> 1].ret = cqes[i]->res;
+			fab->batch[cookie >> 1].ret = cqes[i]->res == -EINTR ? TODO : cqes[i]->res;
 			ours++;
 		} else if (cookie) {
 			watch_event(fab, io_uring_cqe_get_data(cqes[i]), cqes[i]->res,

@@ -26,6 +26,7 @@
 #define PAIRS 40     /* more than a batch */
 #define ROOM (1u << 20)
 #define CROWD 600 /* connections with something to tell, more than a turn hears */
+#define HUGE ((size_t)3 << 30)
 #define FLOOD 300 /* connections that nobody has posted for */
 
 static const struct fab_stream_ops *ops = &tcp_ops;
@@ -68,7 +69,7 @@ static int on_tx_next(void *user, struct iovec *iov, int max, size_t limit)
 {
 	struct end *e = user;
 	size_t left = e->tx_len - e->tx_off;
-	size_t half = left / 2;
+	size_t half = left < HUGE ? left / 2 : 0;
 
 	(void)max;
 	(void)limit;
@@ -392,6 +393,30 @@ static void test_windows(void **state)
 		assert_memory_equal(b[i].rx, a[i].tx, b[i].rx_len);
 }
 
+/* More than any request can name: what there is room for goes out. */
+static void test_huge(void **state)
+{
+	uint8_t *huge =
+		mmap(NULL, HUGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	(void)state;
+	assert_true(huge != MAP_FAILED);
+	pairs_open();
+	for (unsigned i = 0; i < PAIRS; i++) {
+		a[i].tx = huge;
+		a[i].tx_len = i % 3 == 2 ? HUGE : 10; /* the last of its batch */
+		ops->tx_want(a[i].conn);
+	}
+	for (unsigned i = 0; i < 3 * PAIRS; i++)
+		turn();
+	for (unsigned i = 0; i < PAIRS; i++) {
+		assert_false(a[i].failed);
+		assert_int_equal(a[i].tx_faults, 0);
+		assert_true(a[i].tx_off > 0);
+	}
+	munmap(huge, HUGE);
+}
+
 /* One that names memory which cannot be read, one that cannot be written: only they are told. */
 static void test_faults(void **state)
 {
@@ -577,8 +602,9 @@ static bool choose_ring(const char *name)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_small),        TEST(test_large), TEST(test_windows), TEST(test_faults),
-		TEST(test_close_others), TEST(test_flood), TEST(test_unseen),  TEST(test_crowd),
+		TEST(test_small),  TEST(test_large),        TEST(test_windows),
+		TEST(test_faults), TEST(test_close_others), TEST(test_flood),
+		TEST(test_unseen), TEST(test_huge),         TEST(test_crowd),
 	};
 
 	for (size_t i = 0; i < sizeof(source); i++)
