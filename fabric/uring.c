@@ -124,6 +124,8 @@ static void uring_close(struct fab *fab)
 {
 	struct ring *ring = fab->ring;
 
+	/* whose thread may have ended, which is no news now */
+	ring->lost = true;
 	/* a forked child may hold the ring, and so the sockets, for longer than we do */
 	if (fab->asks_left && !ring->disabled)
 		uring_submit(fab);

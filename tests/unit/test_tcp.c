@@ -1536,6 +1536,50 @@ static void test_ring_owners(void **state)
 	assert_int_equal(logged, 1);
 }
 
+static void count_words(void *arg, int level, const char *text)
+{
+	(void)level;
+	(void)text;
+	++*(int *)arg;
+}
+
+static void *thread_that_listens(void *arg)
+{
+	struct fab *its = arg;
+	union fab_addr addr = { .in = { .sin_family = AF_INET } };
+	struct fab_listen_attr attr = { .addr = &addr, .backlog = 1 };
+	struct fab_listener *l;
+
+	if (ops->listen(its, &attr, &door_ops, NULL, &l))
+		return NULL;
+	ops->progress(its, 1);
+	ops->flush(its);
+	return l;
+}
+
+/* The thread that had the ring is gone when the instance is closed: that is as it should be. */
+static void test_close_by_another(void **state)
+{
+	int logged = 0;
+	struct fab_env env = { .owner = FAB_OWNER_THREAD,
+			       .counters = &counters,
+			       .timers = &timers,
+			       .arg = &logged,
+			       .log = count_words };
+	pthread_t thread;
+	struct fab *its;
+	void *l;
+
+	(void)state;
+	assert_int_equal(ops->open(&env, &its), 0);
+	assert_int_equal(pthread_create(&thread, NULL, thread_that_listens, its), 0);
+	pthread_join(thread, &l);
+	assert_non_null(l);
+	ops->unlisten(l);
+	ops->close(its);
+	assert_int_equal(logged, 0);
+}
+
 /* Does the turns that register @arg's connection, if they are any thread's, and ends. */
 static void *reader_that_ends(void *arg)
 {
@@ -1771,6 +1815,7 @@ int main(int argc, char **argv)
 		TEST(test_one_write_per_flush),
 		TEST(test_close_in_every_upcall),
 		TEST(test_ring_owners),
+		TEST(test_close_by_another),
 		TEST(test_threads_end),
 		TEST(test_calls_of_others),
 		TEST(test_unknown_fabric),
