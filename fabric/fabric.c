@@ -168,6 +168,10 @@ int fabric_open(const char *name, const struct fab_env *env, const struct fab_ms
 		err = roce_open(&own, attr, &f);
 	else
 		err = no_such_wire(env, name);
+	if (err && any && w != TCP) {
+		f.why = "the ring that was to be had cannot be made: see the log";
+		err = wire_open(TCP, &own, attr, &f);
+	}
 	if (!err)
 		*out = f;
 	return err;
