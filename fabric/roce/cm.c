@@ -83,7 +83,7 @@ static void listener_event(struct fab_msg_listener *l, const struct roce_cm_even
 		listener_lost(l);
 }
 
-static void dispatch(const struct roce_cm_event *ev)
+static void dispatch(struct fab *fab, const struct roce_cm_event *ev)
 {
 	bool asks = ev->type == RDMA_CM_EVENT_CONNECT_REQUEST;
 	struct roce_ep *ep = (asks ? ev->listen_id : ev->id)->context;
@@ -94,6 +94,10 @@ static void dispatch(const struct roce_cm_event *ev)
 		break;
 	case ROCE_IS_LISTENER:
 		listener_event((struct fab_msg_listener *)ep, ev);
+		break;
+	case ROCE_IS_GUARD:
+		if (ev->type == RDMA_CM_EVENT_DEVICE_REMOVAL)
+			roce_guard_lost(fab, ep);
 		break;
 	default:
 		if (ev->type == RDMA_CM_EVENT_DEVICE_REMOVAL)
@@ -116,7 +120,7 @@ int roce_cm_harvest(struct fab *fab)
 		fab->lib->p_rdma_ack_cm_event(e);
 		fab_logf(&fab->env, FAB_LOG_DEBUG, "roce: %s, status %d",
 			 fab->lib->p_rdma_event_str(ev.type), ev.status);
-		dispatch(&ev);
+		dispatch(fab, &ev);
 	}
 	if (n == EVENTS_MAX)
 		atomic_store(&fab->harvest, true);

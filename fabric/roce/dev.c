@@ -293,6 +293,8 @@ void roce_dev_async(struct roce_dev *dev)
 		fab_logf(&dev->fab->env, FAB_LOG_INFO, "roce: %s", lib->p_ibv_event_type_str(type));
 		if (type == IBV_EVENT_DEVICE_FATAL)
 			roce_dev_lost(dev);
+		else if (type == IBV_EVENT_PORT_ERR)
+			roce_watch_doubt(dev);
 	}
 }
 
@@ -326,14 +328,16 @@ static void sweep(struct timer *t)
 		return;
 	}
 	list = fab->lib->p_rdma_get_devices(NULL);
+	/* which has opened all the others, and keeps them so */
+	for (unsigned i = 0; list && list[i]; i++)
+		roce_guard(fab, list[i]);
 	if (list)
 		fab->lib->p_rdma_free_devices(list);
 }
 
-static void sweep_later(struct fab *fab, const struct roce_dev *dev)
+void roce_sweep_later(struct fab *fab, const char *name)
 {
-	snprintf(fab->swept, sizeof(fab->swept), "%s",
-		 fab->lib->p_ibv_get_device_name(dev->ctx->device));
+	snprintf(fab->swept, sizeof(fab->swept), "%s", name);
 	fab->sweeps = 0;
 	timer_start(fab->env.timers, &fab->sweep, SWEEP_NS, sweep);
 }
@@ -362,7 +366,7 @@ void roce_devs_reap(struct fab *fab)
 		if (!dev)
 			return;
 		roce_wake(fab); /* a sleeper may be polling its descriptors */
-		sweep_later(fab, dev);
+		roce_sweep_later(fab, fab->lib->p_ibv_get_device_name(dev->ctx->device));
 		roce_dev_destroy(dev);
 	}
 }

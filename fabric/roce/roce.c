@@ -54,11 +54,11 @@ static int status_errno(enum ibv_wc_status status)
 	case IBV_WC_RESP_TIMEOUT_ERR:
 		return -ETIMEDOUT;
 	case IBV_WC_WR_FLUSH_ERR:
+	case IBV_WC_REM_OP_ERR: /* so may end who is killed: its memory goes first */
 		return -ECONNRESET;
 	case IBV_WC_RNR_RETRY_EXC_ERR: /* it does not keep its promise */
 	case IBV_WC_REM_INV_REQ_ERR:
 	case IBV_WC_REM_ACCESS_ERR:
-	case IBV_WC_REM_OP_ERR:
 		return -EPROTO;
 	default:
 		return -EIO;
@@ -274,6 +274,7 @@ static void instance_free(struct fab *fab)
 		fab->devs = dev->next;
 		roce_dev_destroy(dev);
 	}
+	roce_guards_free(fab);
 	if (fab->events)
 		fab->lib->p_rdma_destroy_event_channel(fab->events);
 	roce_sleep_close(fab);
@@ -341,6 +342,7 @@ static void roce_close(struct fab *fab)
 		roce_conn_free(rcontainer(fab->lingering.next, struct fab_msg_conn, in_list));
 	roce_leave(fab);
 	timer_stop(fab->env.timers, &fab->sweep);
+	timer_stop(fab->env.timers, &fab->look);
 	instance_free(fab);
 }
 

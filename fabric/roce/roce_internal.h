@@ -12,6 +12,8 @@
  *	conn.c		a connection's life after that, and its end
  *	tx.c		messages of the user into frames
  *	rx.c		frames into the places that their pieces name
+ *	probe.c		signs of life
+ *	guard.c		devices that are held, though not in use
  *	wire.c		what stands in frames
  *	stream.c	byte streams, made of messages
  *
@@ -162,7 +164,7 @@ struct roce_cq {
 };
 
 /* What id->context points to begins with this. */
-enum roce_kind_of { ROCE_IS_CONN, ROCE_IS_LISTENER, ROCE_IS_DEV };
+enum roce_kind_of { ROCE_IS_CONN, ROCE_IS_LISTENER, ROCE_IS_DEV, ROCE_IS_GUARD };
 struct roce_ep {
 	uint8_t kind; /* enum roce_kind_of */
 };
@@ -216,6 +218,8 @@ struct fab {
 	struct timer sweep; /* after the loss of a device */
 	unsigned sweeps;
 	char swept[ROCE_NAME];
+	struct roce_guard *guards;
+	struct timer look; /* for signs of life, while there are connections */
 	int kickfd, pendfd, nestfd;
 	bool kicked;     /* the sleeper's */
 	bool pend_shown; /* pendfd is readable */
@@ -279,8 +283,10 @@ struct fab_msg_conn {
 	bool reset;    /* nobody needs what is still under way */
 	bool dead;     /* the queue pair, or the other side, is gone */
 	bool bye_sent, bye_came;
-	bool shut; /* a BYE was asked for */
-	int lost;  /* to be told later, negative; 0: none */
+	bool shut;   /* a BYE was asked for */
+	bool heard;  /* something has come since the last look for signs of life */
+	bool probed; /* ... at which one was asked for */
+	int lost;    /* to be told later, negative; 0: none */
 	struct fab *fab;
 	struct fab_msg *m; /* while it has a user */
 	const struct fab_msg_user *ops;
@@ -374,6 +380,15 @@ void roce_dev_async(struct roce_dev *dev);
 void roce_dev_destroy(struct roce_dev *dev);
 void roce_devs_reap(struct fab *fab);
 
+/* Looks, in a moment, whether a device of that name is still held, and lets it go. */
+void roce_sweep_later(struct fab *fab, const char *name);
+
+/* guard.c */
+/* librdmacm holds this context from now on: its removal is heard of. */
+void roce_guard(struct fab *fab, struct ibv_context *ctx);
+void roce_guard_lost(struct fab *fab, struct roce_ep *ep);
+void roce_guards_free(struct fab *fab);
+
 /* cm.c */
 int roce_cm_harvest(struct fab *fab);
 int roce_listen(struct fab_msg *m, const union fab_addr *addr, int backlog,
@@ -449,7 +464,15 @@ void roce_tx_completed(struct fab_msg_conn *c, unsigned number);
 void roce_tx_unblock(struct fab_msg_conn *c);
 /* Credit frames of their own, if enough is owed. */
 void roce_tx_credit(struct fab_msg_conn *c);
+/* Something that the other device acknowledges, and its owner does not see. */
+void roce_tx_probe(struct fab_msg_conn *c);
 void roce_empties_free(struct fab_msg_conn *c);
+
+/* probe.c */
+/* There is a connection. */
+void roce_watch_start(struct fab *fab);
+/* There is reason to doubt that peers can be reached by @dev. */
+void roce_watch_doubt(struct roce_dev *dev);
 
 /* rx.c */
 /* Posts @n more receives; what is over ROCE_SPARE of all is owed to the peer. */

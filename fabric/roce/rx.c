@@ -395,6 +395,7 @@ void roce_rx_completed(struct fab_msg_conn *c, unsigned number, uint32_t len)
 
 	if (c->state >= RC_CLOSED || number >= c->nrx)
 		return;
+	c->heard = true;
 	COUNT(c->fab, fpdus_rx, 1);
 	COUNT(c->fab, rx_bytes, len);
 	if (len < sizeof(f)) {

@@ -471,6 +471,7 @@ static void open_up(struct fab_msg_conn *c, const uint8_t *data, size_t len)
 	c->start = NULL;
 	c->state = RC_OPEN;
 	COUNT(c->fab, connects, 1);
+	roce_watch_start(c->fab);
 	c->ops->connected(c->user, 0, &who, data, len);
 	free(s);
 	roce_tx_credit(c);

@@ -132,6 +132,7 @@ void roce_tx_completed(struct fab_msg_conn *c, unsigned number)
 
 	if (over > sends_out(c))
 		return;
+	c->heard = true;
 	while (over--) {
 		struct roce_buf **buf = &c->tx_bufs[c->sq_tail++ % ROCE_SENDS];
 
@@ -195,6 +196,26 @@ void roce_tx_credit(struct fab_msg_conn *c)
 		return;
 	roce_frame_put(frame, ROCE_CREDIT, take_owed(c), 0);
 	own_frame(c, frame, sizeof(frame), false);
+}
+
+/* A write of nothing names no memory; it takes a place in the send queue, but not one of the peer's receives. */
+void roce_tx_probe(struct fab_msg_conn *c)
+{
+	unsigned number = c->sq_head % ROCE_SENDS;
+	struct ibv_send_wr *bad, wr = {
+		.wr_id = send_id(c, number),
+		.opcode = IBV_WR_RDMA_WRITE,
+		.send_flags = IBV_SEND_SIGNALED,
+	};
+	int err;
+
+	if (sends_out(c) >= ROCE_SENDS - 1)
+		return; /* there is more than enough to acknowledge */
+	c->tx_bufs[number] = NULL;
+	c->sq_signalled = ++c->sq_head;
+	err = ibv_post_send(c->qp, &wr, &bad);
+	if (err)
+		fail_later(c, -err);
 }
 
 /* --------------------------------------------------------------------- messages */
