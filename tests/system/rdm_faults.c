@@ -28,6 +28,8 @@
 #include <rdma/fi_rma.h>
 #include <rdma/fi_tagged.h>
 
+#include "tests/unit/test_host.h"
+
 #define BIG (1u << 20)
 #define KEY 77
 #define OPS 32
@@ -77,7 +79,7 @@ static struct fi_info *info_new(const char *port)
 	hints->addr_format = FI_SOCKADDR_IN;
 	hints->fabric_attr->prov_name = strdup("eta");
 	must("fi_getinfo",
-	     fi_getinfo(FI_VERSION(1, 17), "127.0.0.1", port, FI_SOURCE, hints, &info));
+	     fi_getinfo(FI_VERSION(1, 17), test_host(), port, FI_SOURCE, hints, &info));
 	fi_freeinfo(hints);
 	return info;
 }
@@ -120,7 +122,7 @@ static fi_addr_t address_of(unsigned port)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET,
 				  .sin_port = htons((uint16_t)port),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+				  .sin_addr.s_addr = test_host_addr() };
 	fi_addr_t addr;
 
 	if (fi_av_insert(av, &sa, 1, &addr, 0, NULL) != 1)

@@ -4,6 +4,8 @@
 # What the guest's tests begin with: that of the system tests, and what only this machine has. The
 # network and the soft-RoCE devices are there already: see machine/start.sh.
 . "$ETA_SOURCE_DIR/tests/system/lib.sh"
+# shellcheck source=tests/vm/machine/pair.sh
+. "$ETA_SOURCE_DIR/tests/vm/machine/pair.sh"
 
 # "${far[@]}" COMMAND...: runs it in the namespace at the other end of w0.
 # shellcheck disable=SC2034

@@ -22,6 +22,8 @@ PATH=$PATH:$ETA_BIN_DIR:$ETA_BIN_DIR/tests
 # shellcheck source=/dev/null
 . /eta/environment
 set +a
+# shellcheck source=tests/vm/machine/pair.sh
+. "$ETA_SOURCE_DIR/tests/vm/machine/pair.sh"
 
 # quietly COMMAND...: its output counts if it fails.
 quietly() {
@@ -41,30 +43,11 @@ set_all() {
 	done
 }
 
-# add_addresses: both ends of the pair v0, v1.
-add_addresses() {
-	local end
-	ip link add v0 address 02:00:00:00:00:01 type veth peer name v1 address 02:00:00:00:00:02
-	for end in 0 1; do
-		ip address add "10.0.1.$((end + 1))/24" dev "v$end"
-		ip address add "fd00:1::$((end + 1))/64" dev "v$end" nodad
-		ip link set "v$end" up
-	done
-	for end in 0 1; do
-		ip neigh replace "10.0.1.$((2 - end))" lladdr "02:00:00:00:00:0$((2 - end))" \
-			dev "v$end" nud permanent
-		ip neigh replace "fd00:1::$((2 - end))" lladdr "02:00:00:00:00:0$((2 - end))" \
-			dev "v$end" nud permanent
-	done
-}
-
 # cross_rules -4|-6 ADDRESS-PREFIX: what goes from one end's address to the other's goes over the
 # wire, though both are this machine's own.
 cross_rules() {
 	local family=$1 prefix=$2 end
 	for end in 0 1; do
-		ip "$family" route add "$prefix$((2 - end))" dev "v$end" src "$prefix$((end + 1))" \
-			table "$((101 + end))"
 		ip "$family" rule add pref 1 iif "v$end" lookup local
 		ip "$family" rule add pref 2 from "$prefix$((end + 1))" to "$prefix$((2 - end))" \
 			lookup "$((101 + end))"
@@ -78,7 +61,8 @@ cross_rules() {
 add_pair() {
 	set_all 0 {all,default}/rp_filter
 	set_all 1 {all,default}/accept_local
-	add_addresses
+	ip link add v0 address 02:00:00:00:00:01 type veth peer name v1 address 02:00:00:00:00:02
+	pair_up
 	cross_rules -4 10.0.1.
 	cross_rules -6 fd00:1::
 }
@@ -91,13 +75,6 @@ add_far() {
 	ip -n far address add 10.0.2.2/24 dev w1
 	ip -n far link set w1 up
 	ip -n far link set lo up
-}
-
-add_rxe() {
-	local end
-	for end in 0 1; do
-		rdma link add "rxe$end" type rxe netdev "v$end"
-	done
 }
 
 # add_wire SIDE: the interface that a second machine is at the other end of.
@@ -115,7 +92,7 @@ start_machine() {
 	done
 	quietly add_pair
 	quietly add_far
-	quietly add_rxe
+	quietly devices_up
 	[[ -z ${1-} ]] || quietly add_wire "$1"
 }
 
@@ -127,6 +104,8 @@ run_tests() {
 	for name in "$@"; do
 		started=$SECONDS
 		echo "$name: starts"
+		# what the one before has cut
+		quietly pair_up && quietly devices_new
 		mkdir -p "/tmp/$name"
 		(cd "/tmp/$name" && timeout -k 5 "$seconds" bash "$ETA_SOURCE_DIR/tests/vm/guest/$name.sh") \
 			>"/eta/results/$name.out" 2>&1 </dev/null && status=0 || status=$?
