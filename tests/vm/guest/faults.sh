@@ -234,9 +234,3 @@ wait "$tcp" || fail "TCP: a client failed: $(tail -n 3 "$test_dir/server")"
 echo "TCP: $(rounds) times 5 clients were served meanwhile"
 kill "$server"
 wait "$server" || fail "the server ended with $?: $(cat "$test_dir/server")"
-
-# --------------------------------------------- datagram endpoints, everything outstanding
-
-ETA_FABRIC=roce:rxe0 ETA_TEST_HOST=10.0.1.1 FI_ETA_PEER_TIMEOUT=2000 \
-	timeout 100 rdm_faults >"$test_dir/rdm" 2>&1 || fail "rdm_faults: $(cat "$test_dir/rdm")"
-grep -v '^libfabric:' "$test_dir/rdm"
