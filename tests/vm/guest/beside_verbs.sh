@@ -5,7 +5,7 @@
 # what one way takes, and the ratio. The processor is emulated: there is nothing to be reached.
 . "$(dirname "$0")/lib.sh"
 
-rounds=3
+rounds=1
 sizes=(64 4096 65536 1048576)
 declare -A count=([64]=200 [4096]=200 [65536]=40 [1048576]=5)
 if [[ -n $ETA_SANITIZE ]]; then
