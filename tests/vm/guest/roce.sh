@@ -5,7 +5,7 @@
 # fi_pingpong with its content checked.
 . "$(dirname "$0")/lib.sh"
 
-export ETA_FABRIC=roce ETA_TEST_HOST=10.0.1.1 ETA_TEST_DOMAIN=v0
+export ETA_FABRIC=roce ETA_TEST_HOST=10.0.1.1 ETA_TEST_DOMAIN=rxe0
 
 # unit PROGRAM [TEST]: a unit test's program, or one test of it.
 unit() {

@@ -4,7 +4,7 @@
 # The provider's tests over soft-RoCE.
 . "$(dirname "$0")/lib.sh"
 
-export ETA_FABRIC=roce ETA_TEST_HOST=10.0.1.1 ETA_TEST_DOMAIN=v0
+export ETA_FABRIC=roce ETA_TEST_HOST=10.0.1.1 ETA_TEST_DOMAIN=rxe0
 
 # unit PROGRAM [TEST]: a unit test's program, or one test of it.
 unit() {
