@@ -43,58 +43,12 @@
 #include <sys/uio.h>
 
 #include "fabric/fabric.h"
+#include "fabric/list.h"
 #include "fabric/timer.h"
 
 extern const struct fab_stream_ops tcp_ops, uring_ops;
 /* Tries; NULL: "uring" can be had by an owner of its own. */
 const char *uring_why_not(void);
-
-/* ------------------------------------------------------------------ lists */
-
-/* A circular list; an entry that is on none points to itself. */
-struct link {
-	struct link *next, *prev;
-};
-
-static inline void link_init(struct link *l)
-{
-	l->next = l;
-	l->prev = l;
-}
-
-static inline bool linked(const struct link *l)
-{
-	return l->next != l;
-}
-
-static inline void link_del(struct link *l)
-{
-	l->next->prev = l->prev;
-	l->prev->next = l->next;
-	link_init(l);
-}
-
-static inline void link_append(struct link *list, struct link *l)
-{
-	l->next = list;
-	l->prev = list->prev;
-	list->prev->next = l;
-	list->prev = l;
-}
-
-/* Moves all of @from behind @to. */
-static inline void link_splice(struct link *to, struct link *from)
-{
-	if (!linked(from))
-		return;
-	from->next->prev = to->prev;
-	to->prev->next = from->next;
-	from->prev->next = to;
-	to->prev = from->prev;
-	link_init(from);
-}
-
-#define container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* ------------------------------------------------------------------ sources */
 

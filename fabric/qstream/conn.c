@@ -16,9 +16,9 @@ struct fab_conn *qs_conn_new(struct qstream *q)
 
 	if (!c)
 		return NULL;
-	qs_link_init(&c->work);
-	qs_link_init(&c->dirty);
-	qs_link_init(&c->list);
+	link_init(&c->work);
+	link_init(&c->dirty);
+	link_init(&c->list);
 	c->q = q;
 	c->flags = QC_NODELAY;
 	c->rx_limit = QS_WINDOW;
@@ -31,7 +31,7 @@ static void conn_release(struct fab_conn *c, bool reset)
 	struct fab_msg_conn *mc = c->mc;
 
 	timer_stop(c->q->env.timers, &c->timer);
-	qs_link_del(&c->dirty);
+	link_del(&c->dirty);
 	c->mc = NULL;
 	if (mc)
 		c->q->attr.msg->conn_close(mc, reset);
@@ -45,11 +45,11 @@ void qs_conn_gone(struct fab_conn *c, bool reset)
 	c->flags |= QC_GONE;
 	conn_release(c, reset);
 	qs_rx_drop(c);
-	if ((c->flags & QC_CLOSED) && qs_linked(&c->list))
+	if ((c->flags & QC_CLOSED) && linked(&c->list))
 		c->q->lingers--;
-	qs_link_del(&c->list);
-	qs_link_del(&c->work);
-	qs_link_append(&c->q->zombies, &c->work);
+	link_del(&c->list);
+	link_del(&c->work);
+	link_append(&c->q->zombies, &c->work);
 }
 
 /* For a reason of this side's, what was staged before still goes, as far as the user's close lets it. */
@@ -58,8 +58,8 @@ void qs_conn_fail(struct fab_conn *c, int err)
 	if (c->flags & QC_OVER)
 		return;
 	c->flags |= QC_FAILED;
-	qs_link_del(&c->work);
-	qs_link_del(&c->dirty);
+	link_del(&c->work);
+	link_del(&c->dirty);
 	c->q->done++;
 	c->ops->failed(c->user, err);
 }
@@ -107,7 +107,7 @@ void qs_conn_violation(struct fab_conn *c, const char *what)
 
 static void linger_over(struct timer *t)
 {
-	struct fab_conn *c = qs_container(t, struct fab_conn, timer);
+	struct fab_conn *c = container(t, struct fab_conn, timer);
 	struct qstream *q = c->q;
 
 	qs_enter(q);
@@ -146,9 +146,9 @@ static void close_in_order(struct fab_conn *c)
 	c->flags |= QC_CLOSED | QC_FIN_WANT;
 	if (!qs_rx_has_ring(c))
 		qs_rx_drop(c);
-	qs_link_del(&c->work);
-	qs_link_del(&c->dirty);
-	qs_link_append(&c->q->lingering, &c->list);
+	link_del(&c->work);
+	link_del(&c->dirty);
+	link_append(&c->q->lingering, &c->list);
 	c->q->lingers++;
 	qs_linger_timer(c);
 	qs_conn_linger(c);
@@ -188,7 +188,7 @@ int qstream_shutdown(struct fab_conn *c)
 /* A sign of life: when the peer is gone, the wire finds out by sending it. */
 static void keepalive(struct timer *t)
 {
-	struct fab_conn *c = qs_container(t, struct fab_conn, timer);
+	struct fab_conn *c = container(t, struct fab_conn, timer);
 	struct qstream *q = c->q;
 
 	qs_enter(q);

@@ -34,6 +34,7 @@
 #include <errno.h>
 
 #include "fabric/fabric.h"
+#include "fabric/list.h"
 #include "fabric/qstream/qstream.h"
 #include "fabric/qstream/wire.h"
 
@@ -48,53 +49,6 @@
 #define QS_ASKING_MAX 1024 /* requests of a listener that wait for room in its backlog */
 #define QS_LINGER_NS 60000000000ull
 #define QS_KEEPALIVE_NS 7200000000000ull /* as Linux has it for TCP */
-
-/* ------------------------------------------------------------------ lists */
-
-/* A circular list; an entry that is on none points to itself. */
-struct qs_link {
-	struct qs_link *next, *prev;
-};
-
-static inline void qs_link_init(struct qs_link *l)
-{
-	l->next = l;
-	l->prev = l;
-}
-
-static inline bool qs_linked(const struct qs_link *l)
-{
-	return l->next != l;
-}
-
-static inline void qs_link_del(struct qs_link *l)
-{
-	l->next->prev = l->prev;
-	l->prev->next = l->next;
-	qs_link_init(l);
-}
-
-static inline void qs_link_append(struct qs_link *list, struct qs_link *l)
-{
-	l->next = list;
-	l->prev = list->prev;
-	list->prev->next = l;
-	list->prev = l;
-}
-
-/* Moves all of @from behind @to. */
-static inline void qs_link_splice(struct qs_link *to, struct qs_link *from)
-{
-	if (!qs_linked(from))
-		return;
-	from->next->prev = to->prev;
-	to->prev->next = from->next;
-	from->prev->next = to;
-	to->prev = from->prev;
-	qs_link_init(from);
-}
-
-#define qs_container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* ------------------------------------------------------------------ arena.c */
 
@@ -129,12 +83,12 @@ struct qstream {
 	struct qstream_attr attr;
 	struct qs_arena arena;
 
-	struct qs_link ready;     /* connections to read from, in the next turn */
-	struct qs_link doors;     /* listeners with connections to hand out */
-	struct qs_link dirty;     /* connections to transmit at the next flush */
-	struct qs_link starved;   /* connections that wait for a chunk */
-	struct qs_link lingering; /* closed by their users, not yet gone */
-	struct qs_link zombies;
+	struct link ready;     /* connections to read from, in the next turn */
+	struct link doors;     /* listeners with connections to hand out */
+	struct link dirty;     /* connections to transmit at the next flush */
+	struct link starved;   /* connections that wait for a chunk */
+	struct link lingering; /* closed by their users, not yet gone */
+	struct link zombies;
 	unsigned lingers;
 	unsigned chunks; /* in use */
 	unsigned open;   /* connections and listeners that have users */
@@ -200,9 +154,9 @@ struct qs_tx {
 };
 
 struct fab_conn {
-	struct qs_link work;  /* q->ready, or ->zombies */
-	struct qs_link dirty; /* q->dirty, or ->starved */
-	struct qs_link list;  /* its listener's, or q->lingering */
+	struct link work;  /* q->ready, or ->zombies */
+	struct link dirty; /* q->dirty, or ->starved */
+	struct link list;  /* its listener's, or q->lingering */
 	struct qstream *q;
 	struct fab_msg_conn *mc;       /* NULL: there is none */
 	struct fab_listener *listener; /* until it is the user's */
@@ -232,10 +186,10 @@ struct fab_conn {
 static_assert(sizeof(struct fab_conn) <= 320, "an idle connection's share");
 
 struct fab_listener {
-	struct qs_link work;   /* q->doors, or ->zombies */
-	struct qs_link asking; /* requests that wait for room in the backlog */
-	struct qs_link setup;  /* accepted ones */
-	struct qs_link queued; /* connections that wait for an accept */
+	struct link work;   /* q->doors, or ->zombies */
+	struct link asking; /* requests that wait for room in the backlog */
+	struct link setup;  /* accepted ones */
+	struct link queued; /* connections that wait for an accept */
 	struct qstream *q;
 	struct fab_msg_listener *ml;
 	const struct fab_listen_user *ops;

@@ -19,8 +19,8 @@ static bool is_ripe(const struct fab_listener *l, const struct fab_conn *c)
 
 static struct fab_conn *next_ripe(struct fab_listener *l)
 {
-	for (struct qs_link *i = l->queued.next; i != &l->queued; i = i->next) {
-		struct fab_conn *c = qs_container(i, struct fab_conn, list);
+	for (struct link *i = l->queued.next; i != &l->queued; i = i->next) {
+		struct fab_conn *c = container(i, struct fab_conn, list);
 
 		if (is_ripe(l, c))
 			return c;
@@ -30,8 +30,8 @@ static struct fab_conn *next_ripe(struct fab_listener *l)
 
 void qs_door_check(struct fab_listener *l)
 {
-	if (l->posted && !l->gone && !l->failed && next_ripe(l) && !qs_linked(&l->work))
-		qs_link_append(&l->q->doors, &l->work);
+	if (l->posted && !l->gone && !l->failed && next_ripe(l) && !linked(&l->work))
+		link_append(&l->q->doors, &l->work);
 }
 
 void qs_conn_ripe(struct fab_conn *c)
@@ -62,7 +62,7 @@ static void take_request(struct fab_listener *l, struct fab_conn *c)
 		drop(c);
 		return;
 	}
-	qs_link_append(&l->setup, &c->list);
+	link_append(&l->setup, &c->list);
 	l->nsetup++;
 }
 
@@ -70,9 +70,9 @@ static void take_request(struct fab_listener *l, struct fab_conn *c)
 static void take_requests(struct fab_listener *l)
 {
 	while (l->nasking && l->nqueued + l->nsetup <= l->backlog) {
-		struct fab_conn *c = qs_container(l->asking.next, struct fab_conn, list);
+		struct fab_conn *c = container(l->asking.next, struct fab_conn, list);
 
-		qs_link_del(&c->list);
+		link_del(&c->list);
 		l->nasking--;
 		take_request(l, c);
 	}
@@ -98,7 +98,7 @@ static void up_request(void *user, struct fab_msg_conn *mc, const union fab_addr
 		c->listener = l;
 		c->peer = *peer;
 		c->flags |= QC_ASKED;
-		qs_link_append(&l->asking, &c->list);
+		link_append(&l->asking, &c->list);
 		l->nasking++;
 		take_requests(l);
 	} else {
@@ -112,8 +112,8 @@ static void up_withdrawn(void *user, struct fab_msg_conn *mc)
 	struct fab_listener *l = user;
 
 	qs_enter(l->q);
-	for (struct qs_link *i = l->asking.next; i != &l->asking; i = i->next) {
-		struct fab_conn *c = qs_container(i, struct fab_conn, list);
+	for (struct link *i = l->asking.next; i != &l->asking; i = i->next) {
+		struct fab_conn *c = container(i, struct fab_conn, list);
 
 		if (c->mc != mc)
 			continue;
@@ -131,7 +131,7 @@ static void up_failed(void *user, int err)
 
 	qs_enter(l->q);
 	l->failed = true;
-	qs_link_del(&l->work);
+	link_del(&l->work);
 	l->q->done++;
 	l->ops->failed(l->user, err);
 	qs_leave(l->q);
@@ -147,7 +147,7 @@ static const struct fab_msg_listen_user msg_listen_user = {
 
 static void defer_over(struct timer *t)
 {
-	struct fab_conn *c = qs_container(t, struct fab_conn, timer);
+	struct fab_conn *c = container(t, struct fab_conn, timer);
 	struct qstream *q = c->q;
 
 	qs_enter(q);
@@ -161,14 +161,14 @@ void qs_listen_connected(struct fab_conn *c, int err)
 	struct fab_listener *l = c->listener;
 
 	l->nsetup--;
-	qs_link_del(&c->list);
+	link_del(&c->list);
 	if (err) {
 		drop(c);
 		take_requests(l);
 		return;
 	}
 	c->flags = (c->flags & ~QC_SETUP) | QC_QUEUED;
-	qs_link_append(&l->queued, &c->list);
+	link_append(&l->queued, &c->list);
 	l->nqueued++;
 	if (l->defer_ns && timer_start(l->q->env.timers, &c->timer, l->defer_ns, defer_over))
 		c->flags |= QC_RIPE;
@@ -180,7 +180,7 @@ static void hand_out(struct fab_listener *l, struct fab_conn *c)
 	union fab_addr peer = c->peer;
 
 	timer_stop(l->q->env.timers, &c->timer);
-	qs_link_del(&c->list);
+	link_del(&c->list);
 	l->nqueued--;
 	l->posted--;
 	c->listener = NULL;
@@ -221,10 +221,10 @@ int qstream_listen(struct qstream *q, const struct fab_listen_attr *attr,
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
-	qs_link_init(&l->work);
-	qs_link_init(&l->asking);
-	qs_link_init(&l->setup);
-	qs_link_init(&l->queued);
+	link_init(&l->work);
+	link_init(&l->asking);
+	link_init(&l->setup);
+	link_init(&l->queued);
 	l->q = q;
 	l->ops = ops;
 	l->user = user;
@@ -265,16 +265,16 @@ int qstream_listener_addr(struct fab_listener *l, union fab_addr *addr)
 	return l->q->attr.msg->listener_addr(l->ml, addr);
 }
 
-static void drop_all(struct qs_link *list)
+static void drop_all(struct link *list)
 {
-	while (qs_linked(list))
-		drop(qs_container(list->next, struct fab_conn, list));
+	while (linked(list))
+		drop(container(list->next, struct fab_conn, list));
 }
 
 static void drop_waiting(struct fab_listener *l)
 {
-	while (qs_linked(&l->asking)) {
-		struct fab_conn *c = qs_container(l->asking.next, struct fab_conn, list);
+	while (linked(&l->asking)) {
+		struct fab_conn *c = container(l->asking.next, struct fab_conn, list);
 		struct fab_msg_conn *mc = c->mc;
 
 		c->mc = NULL;
@@ -294,7 +294,7 @@ void qstream_unlisten(struct fab_listener *l)
 	drop_waiting(l);
 	q->attr.msg->unlisten(l->ml);
 	q->open--;
-	qs_link_del(&l->work);
-	qs_link_append(&q->zombies, &l->work);
+	link_del(&l->work);
+	link_append(&q->zombies, &l->work);
 	qs_leave(q);
 }

@@ -16,11 +16,11 @@ void qs_enter(struct qstream *q)
 
 static void reap(struct qstream *q)
 {
-	while (qs_linked(&q->zombies)) {
-		struct qs_link *l = q->zombies.next;
+	while (linked(&q->zombies)) {
+		struct link *l = q->zombies.next;
 
-		qs_link_del(l);
-		free(qs_container(l, struct fab_conn, work));
+		link_del(l);
+		free(container(l, struct fab_conn, work));
 	}
 }
 static_assert(!offsetof(struct fab_conn, work) && !offsetof(struct fab_listener, work),
@@ -28,7 +28,7 @@ static_assert(!offsetof(struct fab_conn, work) && !offsetof(struct fab_listener,
 
 static void publish_pending(struct qstream *q)
 {
-	bool pending = qs_linked(&q->ready) || qs_linked(&q->doors) || q->tx_left;
+	bool pending = linked(&q->ready) || linked(&q->doors) || q->tx_left;
 
 	if (pending == q->pending)
 		return;
@@ -55,12 +55,12 @@ int qstream_open(const struct fab_env *env, const struct qstream_attr *attr, str
 		return -ENOMEM;
 	q->env = *env;
 	q->attr = *attr;
-	qs_link_init(&q->ready);
-	qs_link_init(&q->doors);
-	qs_link_init(&q->dirty);
-	qs_link_init(&q->starved);
-	qs_link_init(&q->lingering);
-	qs_link_init(&q->zombies);
+	link_init(&q->ready);
+	link_init(&q->doors);
+	link_init(&q->dirty);
+	link_init(&q->starved);
+	link_init(&q->lingering);
+	link_init(&q->zombies);
 	err = qs_arena_open(&q->arena);
 	if (err) {
 		fab_logf(env, FAB_LOG_WARN, "streams: no file in memory, error %d", -err);
@@ -75,8 +75,8 @@ void qstream_close(struct qstream *q)
 {
 	assert(!q->open && !q->depth);
 	qs_enter(q);
-	while (qs_linked(&q->lingering))
-		qs_conn_gone(qs_container(q->lingering.next, struct fab_conn, list), false);
+	while (linked(&q->lingering))
+		qs_conn_gone(container(q->lingering.next, struct fab_conn, list), false);
 	qs_leave(q);
 	qs_arena_close(&q->arena);
 	free(q);
@@ -117,15 +117,15 @@ static bool conn_has_work(const struct fab_conn *c)
 
 void qs_conn_check_ready(struct fab_conn *c)
 {
-	if (conn_has_work(c) && !qs_linked(&c->work))
-		qs_link_append(&c->q->ready, &c->work);
+	if (conn_has_work(c) && !linked(&c->work))
+		link_append(&c->q->ready, &c->work);
 }
 
 void qs_conn_dirty(struct fab_conn *c)
 {
 	c->flags |= QC_TX_WANT;
-	if (!(c->flags & (QC_OVER | QC_SETUP | QC_QUEUED | QC_TX_FULL)) && !qs_linked(&c->dirty))
-		qs_link_append(&c->q->dirty, &c->dirty);
+	if (!(c->flags & (QC_OVER | QC_SETUP | QC_QUEUED | QC_TX_FULL)) && !linked(&c->dirty))
+		link_append(&c->q->dirty, &c->dirty);
 }
 
 /* ------------------------------------------------------------------ one turn */
@@ -144,32 +144,32 @@ static void visit(struct fab_conn *c)
 /* Those that have more to do, or become ready meanwhile, have the next turn. */
 static void run_ready(struct qstream *q)
 {
-	struct qs_link todo;
+	struct link todo;
 
-	qs_link_init(&todo);
-	qs_link_splice(&todo, &q->ready);
-	while (qs_linked(&todo) && !turn_over(q)) {
-		struct fab_conn *c = qs_container(todo.next, struct fab_conn, work);
+	link_init(&todo);
+	link_splice(&todo, &q->ready);
+	while (linked(&todo) && !turn_over(q)) {
+		struct fab_conn *c = container(todo.next, struct fab_conn, work);
 
-		qs_link_del(&c->work);
+		link_del(&c->work);
 		if (conn_has_work(c))
 			visit(c);
 	}
 	/* and those that had no turn go first in it */
-	qs_link_splice(&todo, &q->ready);
-	qs_link_splice(&q->ready, &todo);
+	link_splice(&todo, &q->ready);
+	link_splice(&q->ready, &todo);
 }
 
 static void run_doors(struct qstream *q)
 {
-	struct qs_link todo;
+	struct link todo;
 
-	qs_link_init(&todo);
-	qs_link_splice(&todo, &q->doors);
-	while (qs_linked(&todo)) {
-		struct fab_listener *l = qs_container(todo.next, struct fab_listener, work);
+	link_init(&todo);
+	link_splice(&todo, &q->doors);
+	while (linked(&todo)) {
+		struct fab_listener *l = container(todo.next, struct fab_listener, work);
 
-		qs_link_del(&l->work);
+		link_del(&l->work);
 		qs_door_run(l);
 	}
 }
@@ -192,21 +192,21 @@ int qstream_progress(struct qstream *q, int budget)
 
 void qstream_flush(struct qstream *q)
 {
-	struct qs_link todo;
+	struct link todo;
 	size_t sent = 0;
 
 	qs_enter(q);
-	qs_link_init(&todo);
-	qs_link_splice(&todo, &q->dirty);
-	while (qs_linked(&todo) && sent < FAB_TURN_BYTES) {
-		struct fab_conn *c = qs_container(todo.next, struct fab_conn, dirty);
+	link_init(&todo);
+	link_splice(&todo, &q->dirty);
+	while (linked(&todo) && sent < FAB_TURN_BYTES) {
+		struct fab_conn *c = container(todo.next, struct fab_conn, dirty);
 
-		qs_link_del(&c->dirty);
+		link_del(&c->dirty);
 		sent += qs_tx_run(c);
 		qs_tx_tell(c);
 	}
-	qs_link_splice(&todo, &q->dirty);
-	qs_link_splice(&q->dirty, &todo);
-	q->tx_left = qs_linked(&q->dirty);
+	link_splice(&todo, &q->dirty);
+	link_splice(&q->dirty, &todo);
+	q->tx_left = linked(&q->dirty);
 	qs_leave(q);
 }

@@ -40,10 +40,10 @@ static void chunk_free(struct qstream *q, struct qs_chunk *k)
 	free(k);
 	q->chunks--;
 	/* those that waited for one try again */
-	while (qs_linked(&q->starved)) {
-		struct fab_conn *c = qs_container(q->starved.next, struct fab_conn, dirty);
+	while (linked(&q->starved)) {
+		struct fab_conn *c = container(q->starved.next, struct fab_conn, dirty);
 
-		qs_link_del(&c->dirty);
+		link_del(&c->dirty);
 		qs_conn_dirty(c);
 		q->tx_left = true;
 	}
@@ -178,8 +178,8 @@ static void starve(struct fab_conn *c)
 	if (c->flags & QC_OVER)
 		return;
 	c->flags |= QC_TX_WANT;
-	qs_link_del(&c->dirty);
-	qs_link_append(&c->q->starved, &c->dirty);
+	link_del(&c->dirty);
+	link_append(&c->q->starved, &c->dirty);
 }
 
 /* Nothing could be staged. Returns whether to go on at once. */
@@ -289,7 +289,7 @@ static bool tx_full(struct fab_conn *c)
 	if (c->flags & (QC_DEAD | QC_FIN_WANT) || tx_room(c))
 		return false;
 	c->flags |= QC_TX_FULL | QC_TX_WANT;
-	qs_link_del(&c->dirty);
+	link_del(&c->dirty);
 	return true;
 }
 
@@ -322,12 +322,12 @@ void qstream_tx_now(struct fab_conn *c)
 	qs_enter(q);
 	qs_conn_dirty(c);
 	/* From inside its own transmit upcalls it is a tx_want. */
-	if (qs_linked(&c->dirty) && !(c->flags & QC_TX_BUSY)) {
-		qs_link_del(&c->dirty);
+	if (linked(&c->dirty) && !(c->flags & QC_TX_BUSY)) {
+		link_del(&c->dirty);
 		qs_tx_run(c);
 		if (c->mc && qs_tx_can_form(c))
 			q->attr.msg->tx_now(c->mc);
-		if (qs_linked(&c->dirty))
+		if (linked(&c->dirty))
 			q->tx_left = true;
 	}
 	qs_leave(q);

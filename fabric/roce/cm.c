@@ -164,8 +164,8 @@ int roce_listen(struct fab_msg *m, const union fab_addr *addr, int backlog,
 	l->m = m;
 	l->ops = ops;
 	l->user = user;
-	rlink_init(&l->starting);
-	rlink_init(&l->asking);
+	link_init(&l->starting);
+	link_init(&l->asking);
 	if (fab->lib->p_rdma_create_id(fab->events, &l->id, &l->ep, RDMA_PS_TCP)) {
 		err = -errno;
 		free(l);
@@ -192,11 +192,11 @@ void roce_unlisten(struct fab_msg_listener *l)
 	struct fab *fab = l->m->fab;
 
 	roce_enter(fab);
-	while (rlinked(&l->starting))
-		roce_conn_free(rcontainer(l->starting.next, struct fab_msg_conn, in_list));
+	while (linked(&l->starting))
+		roce_conn_free(container(l->starting.next, struct fab_msg_conn, in_list));
 	/* a request that was reported stays with its user */
-	while (rlinked(&l->asking))
-		roce_listener_drop(rcontainer(l->asking.next, struct fab_msg_conn, in_list));
+	while (linked(&l->asking))
+		roce_listener_drop(container(l->asking.next, struct fab_msg_conn, in_list));
 	if (l->id)
 		fab->lib->p_rdma_destroy_id(l->id);
 	free(l);

@@ -55,9 +55,9 @@ struct fab_msg_conn *roce_conn_new(struct fab_msg *m)
 	c->fab = m->fab;
 	c->m = m;
 	c->start = s;
-	rlink_init(&c->in_list);
-	rlink_init(&c->dirty);
-	rlink_init(&c->later);
+	link_init(&c->in_list);
+	link_init(&c->dirty);
+	link_init(&c->later);
 	return c;
 }
 
@@ -67,7 +67,7 @@ void roce_listener_drop(struct fab_msg_conn *c)
 		return;
 	if (c->state == RC_ACCEPTED)
 		c->listener->nstarting--;
-	rlink_del(&c->in_list);
+	link_del(&c->in_list);
 	c->listener = NULL;
 }
 
@@ -159,16 +159,16 @@ void roce_conn_free(struct fab_msg_conn *c)
 	roce_listener_drop(c);
 	c->state = RC_GONE;
 	timer_stop(fab->env.timers, &c->timer);
-	rlink_del(&c->dirty);
-	rlink_del(&c->later);
+	link_del(&c->dirty);
+	link_del(&c->later);
 	roce_conn_unplug(c);
 	fab->conns[c->slot] = NULL;
-	rlink_move(&fab->zombies, &c->in_list);
+	link_move(&fab->zombies, &c->in_list);
 }
 
 void roce_conn_reap(struct fab_msg_conn *c)
 {
-	rlink_del(&c->in_list);
+	link_del(&c->in_list);
 	if (c->dev && !c->dev->dead) {
 		for (unsigned i = 0; i < c->nrx; i++)
 			roce_buf_put(c->dev, c->rx_bufs[i]);
@@ -186,8 +186,8 @@ void roce_end(struct fab_msg_conn *c, int err)
 	if (c->state != RC_OPEN)
 		return;
 	c->state = RC_CLOSED;
-	rlink_del(&c->dirty);
-	rlink_del(&c->later);
+	link_del(&c->dirty);
+	link_del(&c->later);
 	c->ops->closed(c->user, err);
 }
 
@@ -271,7 +271,7 @@ void roce_conn_later(struct fab_msg_conn *c)
 
 static void linger_timeout(struct timer *t)
 {
-	struct fab_msg_conn *c = rcontainer(t, struct fab_msg_conn, timer);
+	struct fab_msg_conn *c = container(t, struct fab_msg_conn, timer);
 	struct fab *fab = c->fab;
 
 	roce_enter(fab);
@@ -287,11 +287,11 @@ void roce_linger_look(struct fab_msg_conn *c)
 
 void roce_conn_linger(struct fab_msg_conn *c)
 {
-	rlink_del(&c->dirty);
-	rlink_del(&c->later);
+	link_del(&c->dirty);
+	link_del(&c->later);
 	c->state = RC_LINGERING;
 	c->m = NULL;
-	rlink_move(&c->fab->lingering, &c->in_list);
+	link_move(&c->fab->lingering, &c->in_list);
 	roce_timer_start(c, LINGER_NS, linger_timeout);
 	roce_linger_look(c);
 }

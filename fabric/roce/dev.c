@@ -320,7 +320,7 @@ static bool still_listed(const struct fab *fab)
 
 static void sweep(struct timer *t)
 {
-	struct fab *fab = rcontainer(t, struct fab, sweep);
+	struct fab *fab = container(t, struct fab, sweep);
 	struct ibv_context **list;
 
 	if (still_listed(fab) && ++fab->sweeps < SWEEPS) {

@@ -48,7 +48,7 @@ static bool is_watched(const struct fab_msg_conn *c)
 
 static void look(struct timer *t)
 {
-	struct fab *fab = rcontainer(t, struct fab, look);
+	struct fab *fab = container(t, struct fab, look);
 	unsigned open = 0;
 
 	roce_enter(fab);

@@ -23,7 +23,7 @@ void roce_enter(struct fab *fab)
 
 bool roce_left_over(const struct fab *fab)
 {
-	return rlinked(&fab->dirty) || rlinked(&fab->later) || fab->cq_left || fab->streams_left;
+	return linked(&fab->dirty) || linked(&fab->later) || fab->cq_left || fab->streams_left;
 }
 
 void roce_leave(struct fab *fab)
@@ -32,8 +32,8 @@ void roce_leave(struct fab *fab)
 		fab->depth--;
 		return;
 	}
-	while (rlinked(&fab->zombies))
-		roce_conn_reap(rcontainer(fab->zombies.next, struct fab_msg_conn, in_list));
+	while (linked(&fab->zombies))
+		roce_conn_reap(container(fab->zombies.next, struct fab_msg_conn, in_list));
 	roce_devs_reap(fab);
 	fab->depth--;
 	roce_publish(fab, roce_left_over(fab));
@@ -41,8 +41,8 @@ void roce_leave(struct fab *fab)
 
 void roce_later(struct fab_msg_conn *c)
 {
-	if (!rlinked(&c->later))
-		rlink_move(&c->fab->later, &c->later);
+	if (!linked(&c->later))
+		link_move(&c->fab->later, &c->later);
 }
 
 /* ------------------------------------------------------------------ completions */
@@ -149,17 +149,16 @@ static int harvest(struct fab *fab)
 /* Those that are put there meanwhile are for the next time. */
 static void run_later(struct fab *fab)
 {
-	struct rlink now;
+	struct link now;
 
-	if (!rlinked(&fab->later))
+	if (!linked(&fab->later))
 		return;
-	now = fab->later;
-	now.next->prev = now.prev->next = &now;
-	rlink_init(&fab->later);
-	while (rlinked(&now)) {
-		struct fab_msg_conn *c = rcontainer(now.next, struct fab_msg_conn, later);
+	link_init(&now);
+	link_splice(&now, &fab->later);
+	while (linked(&now)) {
+		struct fab_msg_conn *c = container(now.next, struct fab_msg_conn, later);
 
-		rlink_del(&c->later);
+		link_del(&c->later);
 		roce_conn_later(c);
 	}
 }
@@ -185,20 +184,19 @@ static int roce_progress(struct fab *fab, int budget)
 
 static void roce_flush(struct fab *fab)
 {
-	struct rlink now;
+	struct link now;
 
 	if (fab->streams)
 		qstream_flush(fab->streams);
-	if (!rlinked(&fab->dirty))
+	if (!linked(&fab->dirty))
 		return;
 	roce_enter(fab);
-	now = fab->dirty;
-	now.next->prev = now.prev->next = &now;
-	rlink_init(&fab->dirty);
-	while (rlinked(&now)) {
-		struct fab_msg_conn *c = rcontainer(now.next, struct fab_msg_conn, dirty);
+	link_init(&now);
+	link_splice(&now, &fab->dirty);
+	while (linked(&now)) {
+		struct fab_msg_conn *c = container(now.next, struct fab_msg_conn, dirty);
 
-		rlink_del(&c->dirty);
+		link_del(&c->dirty);
 		roce_tx_flush(c);
 	}
 	roce_leave(fab);
@@ -305,10 +303,10 @@ static int roce_open(const struct fab_env *env, struct fab **out)
 	}
 	fab->lib = lib;
 	fab->nconns = 1;
-	rlink_init(&fab->dirty);
-	rlink_init(&fab->later);
-	rlink_init(&fab->lingering);
-	rlink_init(&fab->zombies);
+	link_init(&fab->dirty);
+	link_init(&fab->later);
+	link_init(&fab->lingering);
+	link_init(&fab->zombies);
 	pthread_mutex_init(&fab->lock, NULL);
 	err = instance_open(fab);
 	if (err) {
@@ -325,7 +323,7 @@ static void deliver(struct fab *fab)
 	uint64_t until = timer_now_ns() + CLOSE_MS * 1000000ull;
 	const struct timespec pause = { .tv_nsec = 200000 };
 
-	while (rlinked(&fab->lingering) && timer_now_ns() < until) {
+	while (linked(&fab->lingering) && timer_now_ns() < until) {
 		atomic_store(&fab->harvest, true);
 		if (!roce_progress(fab, FAB_TURN_COMPLETIONS))
 			nanosleep(&pause, NULL);
@@ -338,8 +336,8 @@ static void roce_close(struct fab *fab)
 	assert(!fab->users && !fab->depth);
 	deliver(fab);
 	roce_enter(fab);
-	while (rlinked(&fab->lingering))
-		roce_conn_free(rcontainer(fab->lingering.next, struct fab_msg_conn, in_list));
+	while (linked(&fab->lingering))
+		roce_conn_free(container(fab->lingering.next, struct fab_msg_conn, in_list));
 	roce_leave(fab);
 	timer_stop(fab->env.timers, &fab->sweep);
 	timer_stop(fab->env.timers, &fab->look);

@@ -30,6 +30,7 @@
 #include <stdatomic.h>
 
 #include "fabric/fabric.h"
+#include "fabric/list.h"
 #include "fabric/qstream/qstream.h"
 #include "fabric/roce/roce.h"
 #include "fabric/roce/wire.h"
@@ -89,41 +90,6 @@ struct roce_lib {
 
 /* NULL: not on this machine, for the reason *@why. Loaded once, and for good. */
 const struct roce_lib *roce_lib(const char **why);
-
-/* ----------------------------------------------------------------------------- lists */
-
-struct rlink {
-	struct rlink *next, *prev;
-};
-
-static inline void rlink_init(struct rlink *l)
-{
-	l->next = l->prev = l;
-}
-
-static inline bool rlinked(const struct rlink *l)
-{
-	return l->next != l;
-}
-
-static inline void rlink_del(struct rlink *l)
-{
-	l->next->prev = l->prev;
-	l->prev->next = l->next;
-	rlink_init(l);
-}
-
-/* Leaves where it was. */
-static inline void rlink_move(struct rlink *head, struct rlink *l)
-{
-	rlink_del(l);
-	l->prev = head->prev;
-	l->next = head;
-	l->prev->next = l;
-	head->prev = l;
-}
-
-#define rcontainer(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 
 /* --------------------------------------------------------------------------- devices */
 
@@ -203,10 +169,10 @@ struct fab {
 	uint32_t nconns;             /* conns[0] is not used */
 	uint32_t generation;
 
-	struct rlink dirty;     /* have something to transmit */
-	struct rlink later;     /* have something to be told */
-	struct rlink lingering; /* closed by their users, not yet all of it delivered */
-	struct rlink zombies;
+	struct link dirty;     /* have something to transmit */
+	struct link later;     /* have something to be told */
+	struct link lingering; /* closed by their users, not yet all of it delivered */
+	struct link zombies;
 	unsigned users; /* connections and listeners that have a user, message services */
 
 	struct qstream *streams; /* NULL until one is asked for */
@@ -241,8 +207,8 @@ struct fab_msg_listener {
 	union fab_addr addr;
 	const struct fab_msg_listen_user *ops;
 	void *user;
-	struct rlink starting; /* have a queue pair, have not yet said what they want */
-	struct rlink asking;   /* their user has to accept or reject them */
+	struct link starting; /* have a queue pair, have not yet said what they want */
+	struct link asking;   /* their user has to accept or reject them */
 	unsigned nstarting;
 };
 
@@ -291,8 +257,8 @@ struct fab_msg_conn {
 	struct fab_msg *m; /* while it has a user */
 	const struct fab_msg_user *ops;
 	void *user;
-	struct fab_msg_listener *listener;  /* until it is accepted, rejected or closed */
-	struct rlink in_list, dirty, later; /* in_list: its listener's, or the instance's */
+	struct fab_msg_listener *listener; /* until it is accepted, rejected or closed */
+	struct link in_list, dirty, later; /* in_list: its listener's, or the instance's */
 	struct timer timer;
 	struct roce_start *start;
 	union fab_addr local, peer;

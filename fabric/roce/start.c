@@ -81,7 +81,7 @@ static void conn_param(const struct roce_cm_data *data, struct rdma_conn_param *
 
 static void start_timeout(struct timer *t)
 {
-	struct fab_msg_conn *c = rcontainer(t, struct fab_msg_conn, timer);
+	struct fab_msg_conn *c = container(t, struct fab_msg_conn, timer);
 	struct fab *fab = c->fab;
 
 	roce_enter(fab);
@@ -365,12 +365,12 @@ void roce_start_asked(struct fab_msg_listener *l, const struct roce_cm_event *ev
 		return;
 	}
 	if (l->nstarting == STARTING_MAX)
-		roce_conn_free(rcontainer(l->starting.next, struct fab_msg_conn, in_list));
+		roce_conn_free(container(l->starting.next, struct fab_msg_conn, in_list));
 	c->state = RC_ACCEPTED;
 	c->id = ev->id;
 	c->id->context = &c->ep;
 	c->listener = l;
-	rlink_move(&l->starting, &c->in_list);
+	link_move(&l->starting, &c->in_list);
 	l->nstarting++;
 	fab_addr_set(&c->peer, rdma_get_peer_addr(c->id), sizeof(c->peer));
 	if (take(c, ev))
@@ -408,7 +408,7 @@ static void request_came(struct fab_msg_conn *c, const uint8_t *p, size_t n)
 	timer_stop(c->fab->env.timers, &c->timer);
 	c->state = RC_REQUESTED;
 	l->nstarting--;
-	rlink_move(&l->asking, &c->in_list);
+	link_move(&l->asking, &c->in_list);
 	fab_addr_set(&c->local, rdma_get_local_addr(c->id), sizeof(c->local));
 	COUNT(c->fab, accepts, 1);
 	peer_describe(c, false, &who);

@@ -408,7 +408,7 @@ static void post_all(struct post *p)
 
 static void retry_memory(struct timer *t)
 {
-	struct fab_msg_conn *c = rcontainer(t, struct fab_msg_conn, timer);
+	struct fab_msg_conn *c = container(t, struct fab_msg_conn, timer);
 	struct fab *fab = c->fab;
 
 	roce_enter(fab);
@@ -421,7 +421,7 @@ static size_t tx_round(struct fab_msg_conn *c)
 {
 	struct post p = { .c = c };
 
-	rlink_del(&c->dirty);
+	link_del(&c->dirty);
 	put_messages(&p);
 	if (c->state != RC_OPEN) {
 		bufs_drop(&p);
@@ -451,15 +451,15 @@ void roce_tx_flush(struct fab_msg_conn *c)
 	do {
 		n = tx_round(c);
 		bytes += n;
-	} while (n && bytes < FAB_TURN_BYTES && c->state == RC_OPEN && rlinked(&c->dirty) &&
+	} while (n && bytes < FAB_TURN_BYTES && c->state == RC_OPEN && linked(&c->dirty) &&
 		 !c->bye_sent && !c->dead);
 }
 
 void roce_tx_want(struct fab_msg_conn *c)
 {
-	if (c->state != RC_OPEN || c->tx_blocked || c->bye_sent || c->dead || rlinked(&c->dirty))
+	if (c->state != RC_OPEN || c->tx_blocked || c->bye_sent || c->dead || linked(&c->dirty))
 		return;
-	rlink_move(&c->fab->dirty, &c->dirty);
+	link_move(&c->fab->dirty, &c->dirty);
 }
 
 void roce_tx_unblock(struct fab_msg_conn *c)
