@@ -119,6 +119,8 @@ static inline void nodes_open(struct node n[2], const struct node_options *opt)
 	node_open(&n[0], opt);
 	node_open(&n[1], opt);
 	nodes_meet(&n[0], &n[1]);
+	ordered[0] = n[0].ep;
+	ordered[1] = n[1].ep;
 }
 
 static inline void node_close(struct node *n)
@@ -141,6 +143,7 @@ static inline void node_close(struct node *n)
 
 static inline void nodes_close(struct node n[2])
 {
+	ordered[0] = ordered[1] = NULL;
 	node_close(&n[0]);
 	node_close(&n[1]);
 }

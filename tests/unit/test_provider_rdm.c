@@ -373,17 +373,8 @@ static struct fid_mr *expose(struct node *n, void *buf, size_t len, uint64_t key
 	return mr;
 }
 
-/*
- * A peer has read from this node's memory, and its answer has come; only ThreadSanitizer does not know
- * that a message through the kernel orders things. A call that takes the engine's turn does.
- */
-static void settle(struct node *n)
-{
-	union address name;
-	size_t len = sizeof(name);
-
-	ok(fi_getname(&n->ep->fid, &name, &len));
-}
+/* An operation on the other's memory, which the program has looked at, or written to. */
+#define remote(call) ok((order(), (call)))
 
 static void test_rma(void **state)
 {
@@ -398,20 +389,19 @@ static void test_rma(void **state)
 	mr = expose(&n[1], rx_buf, BIG, 0);
 	for (size_t i = 0; i < 4; i++) {
 		fill(BIG, i);
-		ok(fi_write(n[0].ep, tx_buf, sizes[i], NULL, n[0].peer, 0, 0, &e));
+		remote(fi_write(n[0].ep, tx_buf, sizes[i], NULL, n[0].peer, 0, 0, &e));
 		expect_comp(n[0].tx_cq, &e);
 		assert_int_equal(e.flags, FI_RMA | FI_WRITE);
 		assert_memory_equal(rx_buf, tx_buf, sizes[i]);
 		memset(cmp_buf, 0, BIG);
-		ok(fi_read(n[0].ep, cmp_buf, sizes[i], NULL, n[0].peer, BIG - sizes[i], 0, &e));
+		remote(fi_read(n[0].ep, cmp_buf, sizes[i], NULL, n[0].peer, BIG - sizes[i], 0, &e));
 		expect_comp(n[0].tx_cq, &e);
 		assert_int_equal(e.flags, FI_RMA | FI_READ);
 		assert_memory_equal(rx_buf + BIG - sizes[i], cmp_buf, sizes[i]);
-		settle(&n[1]);
 	}
-	ok(fi_writedata(n[0].ep, tx_buf, 50, NULL, 1234, n[0].peer, 0, 0, NULL));
-	ok(fi_inject_writedata(n[0].ep, tx_buf, 60, 1235, n[0].peer, 0, 0));
-	ok(fi_writedata(n[0].ep, tx_buf, BIG, NULL, 1236, n[0].peer, 0, 0, NULL));
+	remote(fi_writedata(n[0].ep, tx_buf, 50, NULL, 1234, n[0].peer, 0, 0, NULL));
+	remote(fi_inject_writedata(n[0].ep, tx_buf, 60, 1235, n[0].peer, 0, 0));
+	remote(fi_writedata(n[0].ep, tx_buf, BIG, NULL, 1236, n[0].peer, 0, 0, NULL));
 	for (int i = 0; i < 3; i++) {
 		expect_comp(n[1].rx_cq, &e);
 		assert_int_equal(e.flags, FI_RMA | FI_REMOTE_WRITE | FI_REMOTE_CQ_DATA);
@@ -419,9 +409,9 @@ static void test_rma(void **state)
 		assert_int_equal(e.len, i < 2 ? 50 + 10 * i : BIG);
 	}
 	expect_comp(n[0].tx_cq, NULL);
-	ok(fi_inject_write(n[0].ep, tx_buf + 100, 10, n[0].peer, 200, 0));
+	remote(fi_inject_write(n[0].ep, tx_buf + 100, 10, n[0].peer, 200, 0));
 	expect_comp(n[0].tx_cq, NULL);
-	ok(fi_read(n[0].ep, cmp_buf, 10, NULL, n[0].peer, 200, 0, NULL));
+	remote(fi_read(n[0].ep, cmp_buf, 10, NULL, n[0].peer, 200, 0, NULL));
 	expect_comp(n[0].tx_cq, NULL);
 	assert_memory_equal(cmp_buf, tx_buf + 100, 10);
 	close_fid(mr);
@@ -445,18 +435,18 @@ static void test_rma_lists(void **state)
 	mr = expose(&n[1], rx_buf, 4096, 5);
 	msg.addr = n[0].peer;
 	fill(4096, 9);
-	ok(fi_writemsg(n[0].ep, &msg, FI_DELIVERY_COMPLETE));
+	remote(fi_writemsg(n[0].ep, &msg, FI_DELIVERY_COMPLETE));
 	expect_comp(n[0].tx_cq, NULL);
 	assert_memory_equal(rx_buf, tx_buf, 30);
 	assert_memory_equal(rx_buf + 30, tx_buf + 100, 30);
 	assert_memory_equal(rx_buf + 200, tx_buf + 130, 40);
 	iov[0].iov_base = cmp_buf;
 	iov[1].iov_base = cmp_buf + 30;
-	ok(fi_readmsg(n[0].ep, &msg, 0));
+	remote(fi_readmsg(n[0].ep, &msg, 0));
 	expect_comp(n[0].tx_cq, NULL);
 	assert_memory_equal(cmp_buf, tx_buf, 30);
 	assert_memory_equal(cmp_buf + 30, tx_buf + 100, 70);
-	ok(fi_readv(n[0].ep, iov, NULL, 2, n[0].peer, 200, 5, NULL));
+	remote(fi_readv(n[0].ep, iov, NULL, 2, n[0].peer, 200, 5, NULL));
 	expect_comp(n[0].tx_cq, NULL);
 	assert_memory_equal(cmp_buf, rx_buf + 200, 30);
 	close_fid(mr);
@@ -473,16 +463,16 @@ static void test_rma_errors(void **state)
 	(void)state;
 	nodes_open(n, &opt);
 	mr = expose(&n[1], rx_buf, 100, 1);
-	ok(fi_write(n[0].ep, tx_buf, 10, NULL, n[0].peer, 0, 2, NULL));
+	remote(fi_write(n[0].ep, tx_buf, 10, NULL, n[0].peer, 0, 2, NULL));
 	expect_error(n[0].tx_cq, FI_ENOKEY, NULL);
-	ok(fi_write(n[0].ep, tx_buf, 10, NULL, n[0].peer, 91, 1, NULL));
+	remote(fi_write(n[0].ep, tx_buf, 10, NULL, n[0].peer, 91, 1, NULL));
 	expect_error(n[0].tx_cq, ERANGE, NULL);
-	ok(fi_read(n[0].ep, cmp_buf, 101, NULL, n[0].peer, 0, 1, NULL));
+	remote(fi_read(n[0].ep, cmp_buf, 101, NULL, n[0].peer, 0, 1, NULL));
 	expect_error(n[0].tx_cq, ERANGE, NULL);
-	ok(fi_write(n[0].ep, tx_buf, 100, NULL, n[0].peer, 0, 1, NULL));
+	remote(fi_write(n[0].ep, tx_buf, 100, NULL, n[0].peer, 0, 1, NULL));
 	expect_comp(n[0].tx_cq, NULL);
 	close_fid(mr);
-	ok(fi_write(n[0].ep, tx_buf, 10, NULL, n[0].peer, 0, 1, NULL));
+	remote(fi_write(n[0].ep, tx_buf, 10, NULL, n[0].peer, 0, 1, NULL));
 	expect_error(n[0].tx_cq, FI_ENOKEY, NULL);
 	nodes_close(n);
 }
@@ -501,26 +491,26 @@ static void test_atomics(void **state)
 	(void)state;
 	nodes_open(n, &opt);
 	mr = expose(&n[1], target, sizeof(target), 3);
-	ok(fi_atomic(n[0].ep, operand, 4, NULL, n[0].peer, 0, 3, FI_UINT64, FI_SUM, NULL));
+	remote(fi_atomic(n[0].ep, operand, 4, NULL, n[0].peer, 0, 3, FI_UINT64, FI_SUM, NULL));
 	expect_comp(n[0].tx_cq, &e);
 	assert_int_equal(e.flags, FI_ATOMIC | FI_WRITE);
 	assert_int_equal(target[3], 44);
-	ok(fi_fetch_atomic(n[0].ep, NULL, 4, NULL, result, NULL, n[0].peer, 0, 3, FI_UINT64,
-			   FI_ATOMIC_READ, NULL));
+	remote(fi_fetch_atomic(n[0].ep, NULL, 4, NULL, result, NULL, n[0].peer, 0, 3, FI_UINT64,
+			       FI_ATOMIC_READ, NULL));
 	expect_comp(n[0].tx_cq, &e);
 	assert_int_equal(e.flags, FI_ATOMIC | FI_READ);
 	assert_int_equal(result[0], 11);
 	assert_int_equal(result[3], 44);
-	ok(fi_compare_atomic(n[0].ep, operand, 4, NULL, compare, NULL, result, NULL, n[0].peer, 0,
-			     3, FI_UINT64, FI_CSWAP, NULL));
+	remote(fi_compare_atomic(n[0].ep, operand, 4, NULL, compare, NULL, result, NULL, n[0].peer,
+				 0, 3, FI_UINT64, FI_CSWAP, NULL));
 	expect_comp(n[0].tx_cq, &e);
 	assert_int_equal(target[0], 10);
 	assert_int_equal(target[1], 22);
 	assert_int_equal(target[2], 30);
 	assert_int_equal(result[2], 33);
-	ok(fi_inject_atomic(n[0].ep, operand, 1, n[0].peer, 8, 3, FI_UINT64, FI_ATOMIC_WRITE));
-	ok(fi_fetch_atomic(n[0].ep, operand, 1, NULL, result, NULL, n[0].peer, 8, 3, FI_UINT64,
-			   FI_MAX, NULL));
+	remote(fi_inject_atomic(n[0].ep, operand, 1, n[0].peer, 8, 3, FI_UINT64, FI_ATOMIC_WRITE));
+	remote(fi_fetch_atomic(n[0].ep, operand, 1, NULL, result, NULL, n[0].peer, 8, 3, FI_UINT64,
+			       FI_MAX, NULL));
 	expect_comp(n[0].tx_cq, &e);
 	assert_int_equal(result[0], 10);
 	close_fid(mr);
@@ -550,8 +540,8 @@ static void test_atomic_lists(void **state)
 	/* more than once around the queue */
 	for (int round = 0; round < 300; round++) {
 		compare[6] = round ? 103 : 3;
-		ok(fi_compare_atomicv(n[0].ep, src, NULL, N, cmp, NULL, N, res, NULL, N, n[0].peer,
-				      0, 3, FI_UINT64, FI_CSWAP, NULL));
+		remote(fi_compare_atomicv(n[0].ep, src, NULL, N, cmp, NULL, N, res, NULL, N,
+					  n[0].peer, 0, 3, FI_UINT64, FI_CSWAP, NULL));
 		expect_comp(n[0].tx_cq, NULL);
 		assert_int_equal(result[6], compare[6]);
 	}
@@ -573,12 +563,12 @@ static void test_atomic_arguments(void **state)
 
 	(void)state;
 	nodes_open(n, &opt);
-	ok(fi_atomicvalid(n[0].ep, FI_INT8, FI_SUM, &count));
+	remote(fi_atomicvalid(n[0].ep, FI_INT8, FI_SUM, &count));
 	assert_true(count >= 64);
 	fails(fi_atomicvalid(n[0].ep, FI_INT8, FI_ATOMIC_READ, &count), FI_EOPNOTSUPP);
-	ok(fi_fetch_atomicvalid(n[0].ep, FI_DOUBLE, FI_ATOMIC_READ, &count));
+	remote(fi_fetch_atomicvalid(n[0].ep, FI_DOUBLE, FI_ATOMIC_READ, &count));
 	fails(fi_fetch_atomicvalid(n[0].ep, FI_DOUBLE, FI_BOR, &count), FI_EOPNOTSUPP);
-	ok(fi_compare_atomicvalid(n[0].ep, FI_UINT64, FI_MSWAP, &count));
+	remote(fi_compare_atomicvalid(n[0].ep, FI_UINT64, FI_MSWAP, &count));
 	fails(fi_compare_atomicvalid(n[0].ep, FI_FLOAT, FI_MSWAP, &count), FI_EOPNOTSUPP);
 	fails(fi_atomicvalid(n[0].ep, 99, FI_SUM, &count), FI_EOPNOTSUPP);
 	fails(fi_atomicvalid(n[0].ep, FI_INT8, 99, &count), FI_EOPNOTSUPP);
