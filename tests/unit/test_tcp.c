@@ -1739,38 +1739,22 @@ static bool choose_ring(const char *name)
 }
 
 /* What any stream service does. */
+#define EVERY_STREAM                                                                               \
+	TEST(test_exchange_v4), TEST(test_exchange_v6), TEST(test_many), TEST(test_half_close),    \
+		TEST(test_half_close_is_quiet), TEST(test_reset), TEST(test_eof_behind_data),      \
+		TEST(test_want_from_within_stop), TEST(test_reset_after_eof), TEST(test_refused),  \
+		TEST(test_connect_timeout), TEST(test_connect_local), TEST(test_connect_bad_attr), \
+		TEST(test_options), TEST(test_v6_and_v4_share_a_port),                             \
+		TEST(test_no_descriptor_is_left), TEST(test_tx_fault), TEST(test_rx_fault),        \
+		TEST(test_fault_fails_connection), TEST(test_kick),                                \
+		TEST(test_wait_consumes_nothing), TEST(test_rx_want_ends_wait),                    \
+		TEST(test_rx_want_wakes_sleeper), TEST(test_wait_fd),                              \
+		TEST(test_one_write_per_flush), TEST(test_close_in_every_upcall),                  \
+		TEST(test_threads_end), TEST(test_calls_of_others)
+
 static int run_qstream(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(test_exchange_v4),
-		TEST(test_exchange_v6),
-		TEST(test_many),
-		TEST(test_half_close),
-		TEST(test_half_close_is_quiet),
-		TEST(test_reset),
-		TEST(test_eof_behind_data),
-		TEST(test_want_from_within_stop),
-		TEST(test_reset_after_eof),
-		TEST(test_refused),
-		TEST(test_connect_timeout),
-		TEST(test_connect_local),
-		TEST(test_connect_bad_attr),
-		TEST(test_options),
-		TEST(test_v6_and_v4_share_a_port),
-		TEST(test_no_descriptor_is_left),
-		TEST(test_tx_fault),
-		TEST(test_rx_fault),
-		TEST(test_fault_fails_connection),
-		TEST(test_kick),
-		TEST(test_wait_consumes_nothing),
-		TEST(test_rx_want_ends_wait),
-		TEST(test_rx_want_wakes_sleeper),
-		TEST(test_wait_fd),
-		TEST(test_one_write_per_flush),
-		TEST(test_close_in_every_upcall),
-		TEST(test_threads_end),
-		TEST(test_calls_of_others),
-	};
+	const struct CMUnitTest tests[] = { EVERY_STREAM };
 
 	ops = &qtcp_ops;
 	return cmocka_run_group_tests(tests, NULL, NULL);
@@ -1779,45 +1763,18 @@ static int run_qstream(void)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_exchange_v4),
-		TEST(test_exchange_v6),
-		TEST(test_many),
-		TEST(test_half_close),
-		TEST(test_half_close_is_quiet),
-		TEST(test_reset),
-		TEST(test_eof_behind_data),
-		TEST(test_want_from_within_stop),
-		TEST(test_reset_after_eof),
+		EVERY_STREAM,
 		TEST(test_answer_before_reset),
-		TEST(test_refused),
-		TEST(test_connect_timeout),
-		TEST(test_connect_local),
-		TEST(test_connect_bad_attr),
-		TEST(test_options),
 		TEST(test_accept_only_posted),
 		TEST(test_accept_and_read),
 		TEST(test_unlisten_in_accept),
-		TEST(test_v6_and_v4_share_a_port),
 		TEST(test_accept_without_descriptors),
 		TEST(test_unlisten_while_stalled),
-		TEST(test_no_descriptor_is_left),
-		TEST(test_tx_fault),
-		TEST(test_rx_fault),
-		TEST(test_fault_fails_connection),
-		TEST(test_kick),
-		TEST(test_wait_consumes_nothing),
-		TEST(test_rx_want_ends_wait),
-		TEST(test_rx_want_wakes_sleeper),
-		TEST(test_wait_fd),
 		TEST(test_idle_poll_is_one_read),
 		TEST(test_idle_poll_is_free),
 		TEST(test_idle_poll_of_several),
-		TEST(test_one_write_per_flush),
-		TEST(test_close_in_every_upcall),
 		TEST(test_ring_owners),
 		TEST(test_close_by_another),
-		TEST(test_threads_end),
-		TEST(test_calls_of_others),
 		TEST(test_unknown_fabric),
 	};
 
