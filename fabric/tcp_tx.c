@@ -331,13 +331,12 @@ void tcp_flush(struct fab *fab)
 	link_splice(&todo, &fab->dirty);
 	while (linked(&todo) && sent + planned < FAB_TURN_BYTES) {
 		struct fab_conn *c = container(todo.next, struct fab_conn, dirty);
-		struct io_slot *s = &fab->batch[fab->batched];
 
 		link_del(&c->dirty);
 		if (!batchable(c)) {
 			sent += tx_run(c);
-		} else if (tx_plan(c, s, &sent)) {
-			planned += s->room;
+		} else if (tx_plan(c, &fab->batch[fab->batched], &sent)) {
+			planned += fab->batch[fab->batched].room;
 			if (++fab->batched == BATCH_MAX) {
 				sent += batch_writes(fab);
 				planned = 0;
