@@ -33,56 +33,12 @@ static void reap(struct fab *fab)
 	}
 }
 
-static void fab_wake(struct fab *fab)
-{
-	uint64_t one = 1;
-	int keep = errno;
-
-	/* It can fail only when the count is near its maximum: then it is readable already. */
-	if (write(fab->kickfd, &one, sizeof(one)) < 0)
-		errno = keep;
-}
-
-/* Makes wait_fd() readable while there is work that the watcher does not know of. */
-static void show_pending(struct fab *fab, bool pending)
-{
-	uint64_t count = 1;
-	ssize_t n;
-
-	if (fab->pendfd < 0 || fab->pend_shown == pending)
-		return;
-	if (pending)
-		n = write(fab->pendfd, &count, sizeof(count));
-	else
-		n = read(fab->pendfd, &count, sizeof(count));
-	COUNT(fab, sys_other, 1);
-	if (n == sizeof(count))
-		fab->pend_shown = pending;
-}
-
-/*
- * Work that is left for the next turn is announced before the turn ends; whoever sleeps already is
- * woken. The exchange pairs with the one in tcp_wait(): either the sleeper sees `pending` or this
- * sees `sleeping`.
- */
-static void publish_pending(struct fab *fab)
-{
-	bool pending = linked(&fab->ready) || fab->tx_left || fab->asks_left;
-
-	if (atomic_load_explicit(&fab->pending, memory_order_relaxed) == pending)
-		return;
-	atomic_exchange(&fab->pending, pending);
-	if (pending && atomic_load(&fab->sleeping))
-		fab_wake(fab);
-	show_pending(fab, pending);
-}
-
 void fab_leave(struct fab *fab)
 {
 	if (--fab->depth)
 		return;
 	reap(fab);
-	publish_pending(fab);
+	sleeper_publish(&fab->sleeper, linked(&fab->ready) || fab->tx_left || fab->asks_left);
 }
 
 /* ------------------------------------------------------------------ sources */
@@ -164,23 +120,9 @@ int socket_name(struct source *src, union fab_addr *addr)
 
 /* ------------------------------------------------------------------ the instance */
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-static void close_fds(struct fab *fab)
-{
-	close_fd(&fab->pendfd);
-	close_fd(&fab->nestfd);
-	close_fd(&fab->kickfd);
-}
-
 void fab_free(struct fab *fab)
 {
-	close_fds(fab);
+	sleeper_close(&fab->sleeper);
 	free(fab->batch);
 	free(fab);
 }
@@ -188,6 +130,7 @@ void fab_free(struct fab *fab)
 int fab_new(const struct fab_env *env, const struct watcher *watcher, struct fab **out)
 {
 	struct fab *fab = calloc(1, sizeof(*fab));
+	int err;
 
 	if (!fab)
 		return -ENOMEM;
@@ -201,17 +144,13 @@ int fab_new(const struct fab_env *env, const struct watcher *watcher, struct fab
 	fab->env = *env;
 	fab->watcher = watcher;
 	fab->watchfd = -1;
-	fab->nestfd = -1;
-	fab->pendfd = -1;
 	link_init(&fab->ready);
 	link_init(&fab->later);
 	link_init(&fab->dirty);
 	link_init(&fab->stalled);
 	link_init(&fab->zombies);
-	fab->kickfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (fab->kickfd < 0) {
-		int err = -errno;
-
+	err = sleeper_open(&fab->sleeper, env->counters);
+	if (err) {
 		free(fab->batch);
 		free(fab);
 		return err;
@@ -232,7 +171,7 @@ int sleep_on(struct fab *fab, int64_t timeout_ns)
 {
 	struct pollfd fds[] = {
 		{ .fd = fab->watchfd, .events = POLLIN },
-		{ .fd = fab->kickfd, .events = POLLIN },
+		{ .fd = fab->sleeper.kickfd, .events = POLLIN },
 	};
 	struct timespec limit = {
 		.tv_sec = timeout_ns / 1000000000,
@@ -245,7 +184,7 @@ int sleep_on(struct fab *fab, int64_t timeout_ns)
 	if (fds[0].revents)
 		atomic_store(&fab->harvest, true);
 	if (fds[1].revents)
-		fab->kicked = true;
+		fab->sleeper.kicked = true;
 	return 0;
 }
 
@@ -253,72 +192,44 @@ int tcp_wait(struct fab *fab, int64_t timeout_ns)
 {
 	int ret = 0;
 
-	/* Pairs with publish_pending(). */
-	atomic_exchange(&fab->sleeping, true);
-	if (!atomic_load(&fab->pending))
+	if (sleeper_begin(&fab->sleeper))
 		ret = fab->watcher->sleep(fab, timeout_ns);
-	atomic_store(&fab->sleeping, false);
+	sleeper_end(&fab->sleeper);
 	return ret;
 }
 
 void tcp_kick(struct fab *fab)
 {
-	count_sleeper(&fab->env.counters->sys_kick);
-	fab_wake(fab);
+	sleeper_kick(&fab->sleeper);
 }
 
-/* A kick that no wait() has seen stays: it ends the next one. */
 void tcp_drain(struct fab *fab)
 {
-	uint64_t count;
-
-	if (!fab->kicked)
-		return;
-	fab->kicked = false;
-	count_sleeper(&fab->env.counters->sys_poll);
-	/* Nothing there: someone else drained, which is as good. */
-	if (read(fab->kickfd, &count, sizeof(count)) < 0)
-		return;
-}
-
-static int nest(struct fab *fab, int fd)
-{
-	struct epoll_event ev = { .events = EPOLLIN };
-
-	COUNT(fab, sys_epoll_ctl, 1);
-	return outcome(epoll_ctl(fab->nestfd, EPOLL_CTL_ADD, fd, &ev));
+	sleeper_drain(&fab->sleeper);
 }
 
 int tcp_wait_fd(struct fab *fab)
 {
+	struct sleeper *s = &fab->sleeper;
 	int shown, err;
 
-	if (fab->nestfd >= 0)
-		return fab->nestfd;
+	if (s->nestfd >= 0)
+		return s->nestfd;
 	shown = fab->watcher->show(fab);
 	if (shown < 0)
 		return shown;
-	fab->nestfd = epoll_create1(EPOLL_CLOEXEC);
-	err = outcome(fab->nestfd);
-	fab->pendfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!err)
-		err = outcome(fab->pendfd);
-	if (!err)
-		err = nest(fab, shown);
-	if (!err)
-		err = nest(fab, fab->kickfd);
-	if (!err)
-		err = nest(fab, fab->pendfd);
+	err = sleeper_show(s);
+	if (err)
+		return err;
+	err = sleeper_nest(s, shown);
 	if (err) {
-		close_fd(&fab->pendfd);
-		close_fd(&fab->nestfd);
+		sleeper_unshow(s);
 		return err;
 	}
-	show_pending(fab, atomic_load(&fab->pending));
-	return fab->nestfd;
+	return s->nestfd;
 }
 
 int tcp_kick_fd(struct fab *fab)
 {
-	return fab->kickfd;
+	return fab->sleeper.kickfd;
 }

@@ -81,7 +81,7 @@ static void epoll_harvest(struct fab *fab)
 bool epoll_due(struct fab *fab)
 {
 	return fab->tick % EPOLL_EVERY == 0 || fab->bytes >= EPOLL_BYTES ||
-	       atomic_load(&fab->harvest) || fab->nestfd >= 0 ||
+	       atomic_load(&fab->harvest) || fab->sleeper.nestfd >= 0 ||
 	       coarse_clock() - fab->epoll_at > EPOLL_TICKS;
 }
 

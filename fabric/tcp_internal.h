@@ -44,6 +44,7 @@
 
 #include "fabric/fabric.h"
 #include "fabric/list.h"
+#include "fabric/sleeper.h"
 #include "fabric/timer.h"
 
 extern const struct fab_stream_ops tcp_ops, uring_ops;
@@ -158,11 +159,7 @@ struct fab {
 	const struct watcher *watcher;
 	struct ring *ring;
 	int watchfd; /* the set, or the ring */
-	int kickfd;
-	/* For wait_fd(), made when first asked for: the set of what the watcher shows, kickfd and
-	 * pendfd, and the descriptor that shows `pending` to it. */
-	int nestfd, pendfd;
-	bool pend_shown;
+	struct sleeper sleeper;
 
 	struct link ready;   /* sources to visit in this turn */
 	struct link later;   /* visited, and with more to do: the next turn's */
@@ -189,17 +186,8 @@ struct fab {
 	uint32_t hot_misses;        /* turns in a row in which none of them had data */
 	uint64_t epoll_at;          /* clock of the last epoll_wait */
 
-	_Atomic bool pending;  /* [sleeper] progress() or flush() would find work */
-	_Atomic bool sleeping; /* [sleeper] someone is in wait() */
-	_Atomic bool harvest;  /* [sleeper] epoll has something: the next turn must ask it */
-	_Atomic bool kicked;   /* [sleeper] drain() has something to forget; the sleeper's own */
+	_Atomic bool harvest; /* [sleeper] epoll has something: the next turn must ask it */
 };
-
-/* The sleeper's system calls are counted without the turn. */
-static inline void count_sleeper(uint64_t *counter)
-{
-	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
-}
 
 #define COUNT(fab, what, n) fab_count(&(fab)->env.counters->what, (n))
 

@@ -57,7 +57,7 @@ static void take_kicks(struct fab *fab)
 		    !(cqes[i]->flags & IORING_CQE_F_MORE))
 			continue;
 		cqes[i]->user_data = 0;
-		fab->kicked = true;
+		fab->sleeper.kicked = true;
 	}
 }
 
@@ -87,7 +87,7 @@ static int uring_sleep(struct fab *fab, int64_t timeout_ns)
 {
 	if (!fab->ring->owned || atomic_load(&fab->ring->disabled))
 		return sleep_on(fab, timeout_ns);
-	return atomic_load(&fab->kicked) ? 0 : sleep_in_ring(fab, timeout_ns);
+	return atomic_load(&fab->sleeper.kicked) ? 0 : sleep_in_ring(fab, timeout_ns);
 }
 
 static int uring_show(struct fab *fab)

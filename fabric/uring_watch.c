@@ -119,7 +119,7 @@ static void request_watch(struct fab *fab, struct io_uring_sqe *sqe, struct watc
 	else if (w->src)
 		io_uring_prep_poll_multishot(sqe, w->src->fd, POLLIN | POLLOUT | POLLRDHUP);
 	else
-		io_uring_prep_poll_multishot(sqe, fab->kickfd, POLLIN);
+		io_uring_prep_poll_multishot(sqe, fab->sleeper.kickfd, POLLIN);
 	io_uring_sqe_set_data(sqe, w);
 	w->polling = true;
 }
@@ -220,7 +220,7 @@ void watch_event(struct fab *fab, struct watch *w, int res, uint32_t flags)
 		return;
 	}
 	if (kick)
-		fab->kicked = true;
+		fab->sleeper.kicked = true;
 	if (last) {
 		w->polling = false;
 		if (!src && !kick)

@@ -36,7 +36,7 @@ void roce_leave(struct fab *fab)
 		roce_conn_reap(container(fab->zombies.next, struct fab_msg_conn, in_list));
 	roce_devs_reap(fab);
 	fab->depth--;
-	roce_publish(fab, roce_left_over(fab));
+	sleeper_publish(&fab->sleeper, roce_left_over(fab));
 }
 
 void roce_later(struct fab_msg_conn *c)
@@ -165,7 +165,7 @@ static void run_later(struct fab *fab)
 
 static int roce_progress(struct fab *fab, int budget)
 {
-	bool shown = fab->nestfd >= 0;
+	bool shown = fab->sleeper.nestfd >= 0;
 	int n;
 
 	roce_enter(fab);
@@ -250,7 +250,7 @@ static int have_device(const struct fab_env *env, struct roce_device *found)
 
 static int instance_open(struct fab *fab)
 {
-	int err = roce_sleep_open(fab);
+	int err = sleeper_open(&fab->sleeper, fab->env.counters);
 
 	if (err)
 		return err;
@@ -275,7 +275,7 @@ static void instance_free(struct fab *fab)
 	roce_guards_free(fab);
 	if (fab->events)
 		fab->lib->p_rdma_destroy_event_channel(fab->events);
-	roce_sleep_close(fab);
+	sleeper_close(&fab->sleeper);
 	pthread_mutex_destroy(&fab->lock);
 	free(fab->conns);
 	free(fab);

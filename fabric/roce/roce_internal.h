@@ -34,6 +34,7 @@
 #include "fabric/qstream/qstream.h"
 #include "fabric/roce/roce.h"
 #include "fabric/roce/wire.h"
+#include "fabric/sleeper.h"
 
 /* ------------------------------------------------------------------------- libraries */
 
@@ -186,10 +187,8 @@ struct fab {
 	char swept[ROCE_NAME];
 	struct roce_guard *guards;
 	struct timer look; /* for signs of life, while there are connections */
-	int kickfd, pendfd, nestfd;
-	bool kicked;     /* the sleeper's */
-	bool pend_shown; /* pendfd is readable */
-	atomic_bool pending, sleeping, harvest;
+	struct sleeper sleeper;
+	atomic_bool harvest;
 };
 
 #define COUNT(fab, what, n) fab_count(&(fab)->env.counters->what, (n))
@@ -314,11 +313,6 @@ int roce_cq_drain(struct fab *fab, struct roce_cq *cq, int budget);
 void roce_later(struct fab_msg_conn *c);
 
 /* sleep.c */
-int roce_sleep_open(struct fab *fab);
-void roce_sleep_close(struct fab *fab);
-void roce_wake(struct fab *fab);
-/* At the end of a turn: what is left is shown to whoever sleeps, or watches the descriptor. */
-void roce_publish(struct fab *fab, bool pending);
 /* Before a turn looks, and when it has looked, if the descriptor is in use. */
 void roce_show_begin(struct fab *fab);
 bool roce_show_end(struct fab *fab);

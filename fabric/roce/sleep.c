@@ -8,7 +8,7 @@
  * descriptor is in use, take notes of completions off a channel; so while somebody sleeps each queue is
  * armed, or its note is there.
  *
- * Work that a turn leaves, and the sleeper: see roce_publish().
+ * Work that a turn leaves, and the kick, are fabric/sleeper.h's.
  */
 #include "fabric/roce/roce_internal.h"
 
@@ -18,12 +18,6 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
-
-/* Of the sleeper's own counters: not under the turn. */
-static void count_sleeper(uint64_t *counter)
-{
-	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
-}
 
 /* ----------------------------------------------------------- completion queues */
 
@@ -84,49 +78,6 @@ static bool any_armed(const struct roce_dev *dev)
 	return false;
 }
 
-/* ----------------------------------------------------------------- what is left */
-
-void roce_wake(struct fab *fab)
-{
-	uint64_t one = 1;
-	int keep = errno;
-
-	/* It can fail only when the count is near its maximum: then it is readable already. */
-	if (write(fab->kickfd, &one, sizeof(one)) < 0)
-		errno = keep;
-}
-
-/* Makes wait_fd() readable while there is work that the watcher does not know of. */
-static void show_pending(struct fab *fab, bool pending)
-{
-	uint64_t count = 1;
-	ssize_t n;
-
-	if (fab->pendfd < 0 || fab->pend_shown == pending)
-		return;
-	if (pending)
-		n = write(fab->pendfd, &count, sizeof(count));
-	else
-		n = read(fab->pendfd, &count, sizeof(count));
-	COUNT(fab, sys_other, 1);
-	if (n == sizeof(count))
-		fab->pend_shown = pending;
-}
-
-/*
- * The exchange pairs with the one in roce_wait(): either the sleeper sees `pending` or this sees
- * `sleeping`.
- */
-void roce_publish(struct fab *fab, bool pending)
-{
-	if (atomic_load_explicit(&fab->pending, memory_order_relaxed) == pending)
-		return;
-	atomic_exchange(&fab->pending, pending);
-	if (pending && atomic_load(&fab->sleeping))
-		roce_wake(fab);
-	show_pending(fab, pending);
-}
-
 /* ------------------------------------------------------------------- the sleeper */
 
 #define FDS_ONCE 3 /* kicks, the connection manager, another wire */
@@ -136,7 +87,7 @@ static unsigned collect(struct fab *fab, int also, struct pollfd *fds)
 {
 	unsigned n = 0;
 
-	fds[n++] = (struct pollfd){ .fd = fab->kickfd, .events = POLLIN };
+	fds[n++] = (struct pollfd){ .fd = fab->sleeper.kickfd, .events = POLLIN };
 	fds[n++] = (struct pollfd){ .fd = fab->events->fd, .events = POLLIN };
 	fds[n++] = (struct pollfd){ .fd = also, .events = POLLIN };
 	for (struct roce_dev *dev = fab->devs; dev && n + 2 <= FDS_MAX; dev = dev->next) {
@@ -151,7 +102,7 @@ static unsigned collect(struct fab *fab, int also, struct pollfd *fds)
 /* A device of which nothing was heard may be gone by now: it is looked up again by its channel. */
 static void woken(struct fab *fab, const struct pollfd *fds, unsigned n)
 {
-	fab->kicked = fds[0].revents;
+	fab->sleeper.kicked = fds[0].revents;
 	if (fds[1].revents)
 		atomic_store(&fab->harvest, true);
 	pthread_mutex_lock(&fab->lock);
@@ -194,11 +145,9 @@ int roce_wait_also(struct fab *fab, int fd, int64_t timeout_ns)
 {
 	int ret = 0;
 
-	/* Pairs with roce_publish(). */
-	atomic_exchange(&fab->sleeping, true);
-	if (!atomic_load(&fab->pending))
+	if (sleeper_begin(&fab->sleeper))
 		ret = sleep_armed(fab, fd, timeout_ns);
-	atomic_store(&fab->sleeping, false);
+	sleeper_end(&fab->sleeper);
 	return ret;
 }
 
@@ -209,42 +158,24 @@ int roce_wait(struct fab *fab, int64_t timeout_ns)
 
 void roce_kick(struct fab *fab)
 {
-	count_sleeper(&fab->env.counters->sys_kick);
-	roce_wake(fab);
+	sleeper_kick(&fab->sleeper);
 }
 
-/* A kick that no wait() has seen stays: it ends the next one. */
 void roce_drain(struct fab *fab)
 {
-	uint64_t count;
-
-	if (!fab->kicked)
-		return;
-	fab->kicked = false;
-	count_sleeper(&fab->env.counters->sys_poll);
-	/* Nothing there: someone else drained, which is as good. */
-	if (read(fab->kickfd, &count, sizeof(count)) < 0)
-		return;
+	sleeper_drain(&fab->sleeper);
 }
 
 /* ---------------------------------------------------------- the descriptor to watch */
-
-static int nest(struct fab *fab, int fd)
-{
-	struct epoll_event ev = { .events = EPOLLIN };
-
-	COUNT(fab, sys_epoll_ctl, 1);
-	return epoll_ctl(fab->nestfd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
-}
 
 int roce_watch_dev(struct fab *fab, struct roce_dev *dev)
 {
 	int err;
 
-	if (fab->nestfd < 0)
+	if (fab->sleeper.nestfd < 0)
 		return 0;
-	err = nest(fab, dev->channel->fd);
-	return err ? err : nest(fab, dev->ctx->async_fd);
+	err = sleeper_nest(&fab->sleeper, dev->channel->fd);
+	return err ? err : sleeper_nest(&fab->sleeper, dev->ctx->async_fd);
 }
 
 /* The notes that made it readable, so that it is not for ever. */
@@ -269,21 +200,10 @@ bool roce_show_end(struct fab *fab)
 	return found;
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 static int nest_all(struct fab *fab)
 {
-	int err = nest(fab, fab->kickfd);
+	int err = sleeper_nest(&fab->sleeper, fab->events->fd);
 
-	if (!err)
-		err = nest(fab, fab->pendfd);
-	if (!err)
-		err = nest(fab, fab->events->fd);
 	for (struct roce_dev *dev = fab->devs; dev && !err; dev = dev->next)
 		if (!dev->dead)
 			err = roce_watch_dev(fab, dev);
@@ -292,39 +212,25 @@ static int nest_all(struct fab *fab)
 
 int roce_wait_fd(struct fab *fab)
 {
+	struct sleeper *s = &fab->sleeper;
 	int err;
 
-	if (fab->nestfd >= 0)
-		return fab->nestfd;
-	fab->nestfd = epoll_create1(EPOLL_CLOEXEC);
-	fab->pendfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	err = fab->nestfd < 0 || fab->pendfd < 0 ? -errno : nest_all(fab);
+	if (s->nestfd >= 0)
+		return s->nestfd;
+	err = sleeper_show(s);
+	if (err)
+		return err;
+	err = nest_all(fab);
 	if (err) {
-		close_fd(&fab->pendfd);
-		close_fd(&fab->nestfd);
+		sleeper_unshow(s);
 		return err;
 	}
 	if (roce_show_end(fab))
-		atomic_store(&fab->pending, true);
-	show_pending(fab, atomic_load(&fab->pending));
-	return fab->nestfd;
+		sleeper_publish(s, true);
+	return s->nestfd;
 }
 
 int roce_kick_fd(struct fab *fab)
 {
-	return fab->kickfd;
-}
-
-int roce_sleep_open(struct fab *fab)
-{
-	fab->nestfd = fab->pendfd = -1;
-	fab->kickfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return fab->kickfd < 0 ? -errno : 0;
-}
-
-void roce_sleep_close(struct fab *fab)
-{
-	close_fd(&fab->pendfd);
-	close_fd(&fab->nestfd);
-	close_fd(&fab->kickfd);
+	return fab->sleeper.kickfd;
 }

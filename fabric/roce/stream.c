@@ -19,7 +19,7 @@ static void up_pending(void *arg, bool pending)
 	fab->streams_left = pending;
 	/* inside a call of this wire its end says so */
 	if (!fab->depth)
-		roce_publish(fab, roce_left_over(fab));
+		sleeper_publish(&fab->sleeper, roce_left_over(fab));
 }
 
 static int streams_open(struct fab *fab)
