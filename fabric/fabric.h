@@ -324,6 +324,25 @@ struct fab_msg_peer {
 	struct fab_hello hello;
 };
 
+/*
+ * Memory that stays, of the user of a wire. A wire whose device reaches memory by itself (one that has
+ * region_gone) registers it, in parts, when it is first of use, and keeps it so until region_gone().
+ */
+struct fab_region {
+	void *base;
+	size_t len;
+	unsigned access; /* enum fab_access */
+	void *wire;      /* the wire's own; NULL until it uses it */
+};
+
+enum fab_access {
+	FAB_MAY_WRITE = 0x01, /* what is received may be put there */
+	FAB_MAY_REMOTE_READ = 0x02,
+	FAB_MAY_REMOTE_WRITE = 0x04,
+};
+
+#define FAB_PLACE_MIN 16384 /* for shorter messages regions and sinks need not be named */
+
 /* What may be transmitted. The letters: what of struct fab_send each uses beside the payload. */
 enum fab_op {
 	FAB_SEND,  /* an untagged message: takes the peer's next receive */
@@ -344,13 +363,21 @@ struct fab_atomic {
 	uint64_t cmp, cmp_mask;
 };
 
-/* One message to transmit. Resolved and checked: plain memory. */
+/*
+ * One message to transmit. Resolved and checked: plain memory.
+ *
+ * A FAB_READ may name in @iov (and @niov, while @len is 0) where its answer is to go, for a device to
+ * put it there: the user keeps that memory until rx_tagged_done says that the last of it has come, or
+ * read_over() returns. rx_tagged is asked all the same.
+ */
 struct fab_send {
 	uint8_t op;    /* enum fab_op */
 	uint8_t flags; /* FAB_SEND_SOLICITED */
 	uint16_t niov;
 	uint32_t len; /* bytes, the sum of @iov */
 	const struct iovec *iov;
+	/* Of each entry of @iov the region that it is in; it, or one of them, NULL: in none. */
+	struct fab_region *const *regions;
 	uint32_t stag;
 	uint32_t sink_stag;
 	uint64_t to;
@@ -389,6 +416,18 @@ struct fab_read_req {
 	uint32_t len;
 };
 
+/* The peer asks for a key to [to, to + len) of @stag, to write there or to read. */
+struct fab_key_req {
+	uint32_t stag, len;
+	uint64_t to;
+	bool write;
+};
+
+struct fab_key {
+	struct fab_region *region;
+	void *addr; /* of @to, in the region */
+};
+
 /* The peer asks for an atomic operation, to be answered with FAB_ATOMIC_RESP. */
 struct fab_atomic_req {
 	uint32_t id, stag;
@@ -414,16 +453,18 @@ struct fab_msg_user {
 			  size_t len);
 	/*
 	 * The message that is @i messages behind the oldest one not yet done; NULL when there is
-	 * none (now). @i is 0 or one more than the last time, or starts again from 0. It stays valid
-	 * until tx_done. A message of which a part was written will be asked for again; NULL for
-	 * that one means that its memory is gone: the connection fails.
+	 * none (now). @i is one more than the last time, or starts again from any number up to that
+	 * of those begun. It stays valid until tx_done. A message of which a part was written will be
+	 * asked for again; NULL for that one means that its memory is gone: the connection fails.
 	 */
 	const struct fab_send *(*tx_peek)(void *user, unsigned i);
 	/*
-	 * The write that peeked is over: the @n oldest messages are done, and of the next one a part
-	 * is on the wire (@partial). Always follows a peek that gave a message, unless closed does.
+	 * The write that peeked is over, or one before has come to its end: the @n oldest messages
+	 * are done, and the @begun ones behind them are on the wire, of the last perhaps only a part:
+	 * they stay as they are, with their memory, till they are done or the connection is closed.
+	 * Always follows a peek that gave a message, unless closed does.
 	 */
-	void (*tx_done)(void *user, unsigned n, bool partial);
+	void (*tx_done)(void *user, unsigned n, unsigned begun);
 	/*
 	 * A Send that came in one piece, checked, still in the fabric's memory. 0: taken; 1: ask
 	 * rx_place.
@@ -454,6 +495,16 @@ struct fab_msg_user {
 	int (*rx_atomic)(void *user, const struct fab_atomic_req *r);
 	int (*rx_atomic_resp)(void *user, uint32_t id, uint64_t value);
 	int (*rx_immediate)(void *user, uint64_t value);
+	/*
+	 * The peer asks for the key of a device to memory that it would write or read: what it needs no
+	 * message for then. Refused by a negative value, which ends nothing: the peer's messages about
+	 * that memory are judged when they come; -EOPNOTSUPP: they are the only way. The key is good
+	 * until the region is gone, for all of it that lies as what was asked for does. NULL: none is
+	 * given.
+	 */
+	int (*rx_key)(void *user, const struct fab_key_req *r, struct fab_key *key);
+	/* The peer has read, by its device, what rx_read would have been asked for. May be NULL. */
+	void (*rx_fetched)(void *user, const struct fab_read_req *r);
 	/*
 	 * No message will come or go any more: 0 = the peer closed in an orderly way, else an
 	 * error. The connection must still be closed.
@@ -512,6 +563,19 @@ struct fab_msg_ops {
 	void (*conn_close)(struct fab_msg_conn *conn, bool reset);
 	int (*conn_addr)(struct fab_msg_conn *conn, union fab_addr *local, union fab_addr *peer);
 	const char *(*wire)(const struct fab_msg_conn *conn); /* as of a stream */
+
+	/*
+	 * Both of wires that have a device, else NULL.
+	 *
+	 * @region's memory will be taken away: when this returns no device reaches it, and peers are
+	 * told to forget their keys. What is under way there fails, and with it its connection.
+	 */
+	void (*region_gone)(struct fab_msg *m, struct fab_region *region);
+	/*
+	 * The FAB_READ with this sink has come to another end than its answer. When this returns no
+	 * device reaches the sink; the connection fails if one does.
+	 */
+	void (*read_over)(struct fab_msg_conn *conn, uint32_t sink_stag);
 };
 
 /* --------------------------------------------------------------------- the choice */

@@ -550,11 +550,11 @@ const struct fab_send *link_peek(struct msg_link *l, unsigned i)
 	}
 }
 
-void link_done(struct msg_link *l, unsigned n, bool partial)
+void link_done(struct msg_link *l, unsigned n, unsigned begun)
 {
 	l->d->ual->sends_of = NULL;
 	l->d->ual->nsends = 0;
-	l->partial = partial;
+	l->partial = begun;
 	while (n-- && l->state == LINK_OPEN) {
 		struct wire_msg *w = list_entry(l->out.next, struct wire_msg, link);
 

@@ -336,9 +336,9 @@ static const struct fab_send *up_tx_peek(void *user, unsigned i)
 	return link_peek(user, i);
 }
 
-static void up_tx_done(void *user, unsigned n, bool partial)
+static void up_tx_done(void *user, unsigned n, unsigned begun)
 {
-	link_done(user, n, partial);
+	link_done(user, n, begun);
 }
 
 static int up_rx_whole(void *user, const void *p, uint32_t len)

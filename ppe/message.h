@@ -381,7 +381,7 @@ void link_fail(struct msg_link *l, int error);
 void link_drop(struct msg_link *l, int error, bool reset);
 void link_want(struct msg_link *l);
 const struct fab_send *link_peek(struct msg_link *l, unsigned i);
-void link_done(struct msg_link *l, unsigned n, bool partial);
+void link_done(struct msg_link *l, unsigned n, unsigned begun);
 /* A message of the engine's own behind what is in `out`. Without memory for it the link fails. */
 void link_say(struct msg_link *l, enum ulp_op op, uint8_t code, uint32_t id);
 struct msg_ctl *link_ctl(struct msg_link *l, uint32_t len);

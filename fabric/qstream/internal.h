@@ -261,7 +261,7 @@ bool qs_tx_can_form(const struct fab_conn *c);
 /* Tells the message service, if so. */
 void qs_tx_tell(struct fab_conn *c);
 const struct fab_send *qs_tx_peek(void *user, unsigned i);
-void qs_tx_gone(void *user, unsigned n, bool partial);
+void qs_tx_gone(void *user, unsigned n, unsigned begun);
 
 /* ------------------------------------------------------------------ rx.c */
 

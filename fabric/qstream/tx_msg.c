@@ -206,12 +206,12 @@ static void tx_resume(struct fab_conn *c)
 	c->q->tx_left = true;
 }
 
-void qs_tx_gone(void *user, unsigned n, bool partial)
+void qs_tx_gone(void *user, unsigned n, unsigned begun)
 {
 	struct fab_conn *c = user;
 	struct qstream *q = c->q;
 
-	(void)partial;
+	(void)begun;
 	qs_enter(q);
 	while (n-- && c->tx && c->tx->count)
 		out_done(c);

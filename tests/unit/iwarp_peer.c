@@ -344,19 +344,19 @@ static const struct fab_send *chan_tx_peek(void *user, unsigned i)
 	return &o->send;
 }
 
-static void chan_tx_done(void *user, unsigned n, bool partial)
+static void chan_tx_done(void *user, unsigned n, unsigned begun)
 {
 	struct chan *c = user;
 
-	CHECK(c->peeked && n <= c->peeked && !(partial && n == c->peeked));
-	CHECK(!c->partial || n || partial);
+	CHECK(c->peeked && n <= c->peeked && !(begun && n == c->peeked));
+	CHECK(!c->partial || n || begun);
 	if (at(c, AT_TX_DONE))
 		return;
 	while (n--) {
 		free(c->out[c->out_done].data);
 		c->out[c->out_done++].data = NULL;
 	}
-	c->partial = partial;
+	c->partial = begun;
 	c->peeked = 0;
 	if (c->out_done < c->out_count)
 		iwarp_ops.tx_want(c->conn);

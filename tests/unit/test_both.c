@@ -811,11 +811,11 @@ static const struct fab_send *qp_peek(void *user, unsigned i)
 	return NULL;
 }
 
-static void qp_tx_done(void *user, unsigned n, bool partial)
+static void qp_tx_done(void *user, unsigned n, unsigned begun)
 {
 	(void)user;
 	(void)n;
-	(void)partial;
+	(void)begun;
 }
 
 static void qp_closed(void *user, int err)

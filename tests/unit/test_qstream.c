@@ -347,10 +347,10 @@ static const struct fab_send *peer_peek(void *user, unsigned i)
 	return peer.out_done + i < peer.out_count ? &peer.out[peer.out_done + i] : NULL;
 }
 
-static void peer_done(void *user, unsigned n, bool partial)
+static void peer_done(void *user, unsigned n, unsigned begun)
 {
 	(void)user;
-	(void)partial;
+	(void)begun;
 	peer.out_done += n;
 }
 

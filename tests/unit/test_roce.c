@@ -129,12 +129,12 @@ static const struct fab_send *up_tx_peek(void *user, unsigned i)
 	return s->out_done + i < s->out_count ? &s->out[s->out_done + i] : NULL;
 }
 
-static void up_tx_done(void *user, unsigned n, bool partial)
+static void up_tx_done(void *user, unsigned n, unsigned begun)
 {
 	struct side *s = user;
 
 	s->out_done += n;
-	s->partial = partial;
+	s->partial = begun;
 	assert_true(s->out_done <= s->out_count);
 }
 
