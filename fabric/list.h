@@ -38,6 +38,12 @@ static inline void link_append(struct link *list, struct link *l)
 	list->prev = l;
 }
 
+/* To its beginning. */
+static inline void link_prepend(struct link *list, struct link *l)
+{
+	link_append(list->next, l);
+}
+
 /* To the end of @list, out of the one it was in, if it was in one. */
 static inline void link_move(struct link *list, struct link *l)
 {

@@ -58,6 +58,12 @@ struct fab_msg_conn *roce_conn_new(struct fab_msg *m)
 	link_init(&c->in_list);
 	link_init(&c->dirty);
 	link_init(&c->later);
+	link_init(&c->words);
+	link_init(&c->placed);
+	link_init(&c->sinks);
+	link_init(&c->targets);
+	link_init(&c->keys);
+	link_init(&c->tolds);
 	return c;
 }
 
@@ -87,7 +93,7 @@ static int qp_create(struct fab_msg_conn *c, uint32_t inline_max)
 		.recv_cq = c->cq->cq,
 		.cap = { .max_send_wr = ROCE_SENDS,
 			 .max_recv_wr = ROCE_RECVS,
-			 .max_send_sge = 1,
+			 .max_send_sge = ROCE_SGE,
 			 .max_recv_sge = 1,
 			 .max_inline_data = inline_max },
 		.qp_type = IBV_QPT_RC,
@@ -133,6 +139,7 @@ void roce_conn_unplug(struct fab_msg_conn *c)
 		lib->p_rdma_disconnect(c->id);
 	if (c->qp)
 		lib->p_rdma_destroy_qp(c->id);
+	roce_places_free(c);
 	if (c->id)
 		lib->p_rdma_destroy_id(c->id);
 	c->qp = NULL;
@@ -162,6 +169,7 @@ void roce_conn_free(struct fab_msg_conn *c)
 	link_del(&c->dirty);
 	link_del(&c->later);
 	roce_conn_unplug(c);
+	roce_keys_free(c);
 	fab->conns[c->slot] = NULL;
 	link_move(&fab->zombies, &c->in_list);
 }
@@ -296,8 +304,11 @@ void roce_conn_linger(struct fab_msg_conn *c)
 	roce_linger_look(c);
 }
 
+/* Whose memory a device still reaches cannot: it is the user's again. */
 static bool may_linger(const struct fab_msg_conn *c, bool reset)
 {
+	if (linked(&c->placed) || linked(&c->sinks))
+		return false;
 	return (c->state == RC_OPEN || c->state == RC_CLOSED) && !reset && !c->dead && !c->lost &&
 	       c->qp;
 }

@@ -127,6 +127,9 @@ static int dev_describe(struct roce_dev *dev)
 
 	if (dev->fab->lib->p_ibv_query_device(dev->ctx, &attr))
 		return -EIO;
+	dev->reads = attr.max_qp_rd_atom < ROCE_READS ? attr.max_qp_rd_atom : ROCE_READS;
+	if (dev->reads > attr.max_qp_init_rd_atom)
+		dev->reads = attr.max_qp_init_rd_atom;
 	dev->cq_size = attr.max_cqe < ROCE_CQ_SIZE ? attr.max_cqe : ROCE_CQ_SIZE;
 	return dev->cq_size >= ROCE_SENDS + ROCE_RECVS ? 0 : -EOPNOTSUPP;
 }
@@ -183,6 +186,7 @@ void roce_dev_destroy(struct roce_dev *dev)
 	struct roce_chunk *ch;
 	struct roce_cq *cq;
 
+	roce_mems_drop(dev->fab, dev);
 	while ((cq = dev->cqs)) {
 		dev->cqs = cq->next;
 		lib->p_ibv_destroy_cq(cq->cq);

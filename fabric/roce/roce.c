@@ -272,6 +272,7 @@ static void instance_free(struct fab *fab)
 		fab->devs = dev->next;
 		roce_dev_destroy(dev);
 	}
+	roce_mems_drop(fab, NULL);
 	roce_guards_free(fab);
 	if (fab->events)
 		fab->lib->p_rdma_destroy_event_channel(fab->events);
@@ -286,6 +287,7 @@ static int roce_open(const struct fab_env *env, struct fab **out)
 	const char *why;
 	const struct roce_lib *lib = roce_lib(&why);
 	struct roce_device device;
+	const char *places = getenv("ETA_ROCE_PLACE");
 	struct fab *fab;
 	int err = have_device(env, &device);
 
@@ -307,6 +309,8 @@ static int roce_open(const struct fab_env *env, struct fab **out)
 	link_init(&fab->later);
 	link_init(&fab->lingering);
 	link_init(&fab->zombies);
+	link_init(&fab->mems);
+	fab->places = !places || strcmp(places, "0");
 	pthread_mutex_init(&fab->lock, NULL);
 	err = instance_open(fab);
 	if (err) {
@@ -385,6 +389,8 @@ const struct fab_msg_ops roce_msg_ops = {
 	.shutdown = roce_shutdown,
 	.conn_close = roce_conn_close,
 	.conn_addr = roce_conn_addr,
+	.region_gone = roce_region_gone,
+	.read_over = roce_read_over,
 };
 
 const struct fab_stream_ops roce_stream_ops = {

@@ -10,14 +10,19 @@
  *	cm.c		listeners, and the events of the connection manager
  *	start.c		set-up on both sides, from an address to connected()
  *	conn.c		a connection's life after that, and its end
- *	tx.c		messages of the user into frames
+ *	sq.c		the send queue: frames, and what the device is to write or read
+ *	tx.c		messages of the user into frames, or to the device
  *	rx.c		frames into the places that their pieces name
+ *	mem.c		memory of the user's that the device knows
+ *	key.c		keys to the peer's memory, and to ours
+ *	place.c		large messages, which the device writes and reads
  *	probe.c		signs of life
  *	guard.c		devices that are held, though not in use
  *	wire.c		what stands in frames
  *	stream.c	byte streams, made of messages
  *
- * Nothing of a message is queued here when it is sent: it is copied into the frames of a post, and done.
+ * Nothing of a message is queued here when it is sent in frames: it is copied into those of a post, and
+ * done. Of large ones the device is told where they are, and they are done when it is; see place.c.
  * What was received and finds no receive (which between etas never happens) stays in its frame; no
  * credit is given for it meanwhile.
  */
@@ -105,6 +110,8 @@ const struct roce_lib *roce_lib(const char **why);
 #define ROCE_CHUNK 64   /* buffers registered together */
 #define ROCE_CQ_SIZE 4096
 #define ROCE_DEVS_MAX 16
+#define ROCE_SGE 4    /* pieces of memory that one work request may name */
+#define ROCE_READS 16 /* RDMA Reads at a time, if the device has as many */
 
 struct roce_buf {
 	struct roce_buf *next;
@@ -149,7 +156,8 @@ struct roce_dev {
 	struct roce_chunk *chunks;
 	struct roce_buf *free;
 	unsigned cq_size;
-	bool dead; /* goes at the end of this call */
+	uint8_t reads; /* RDMA Reads at a time */
+	bool dead;     /* goes at the end of this call */
 };
 
 /* ---------------------------------------------------------------------- the instance */
@@ -165,6 +173,8 @@ struct fab {
 	uint32_t tick;
 	uint64_t asked_ns; /* when the connection manager was last asked */
 	bool cq_left;      /* there may be more in a completion queue */
+	bool places;       /* large messages are placed by devices */
+	struct link mems;  /* struct roce_mem */
 
 	struct fab_msg_conn **conns; /* by the number in a work request */
 	uint32_t nconns;             /* conns[0] is not used */
@@ -234,6 +244,12 @@ struct roce_start {
 	uint8_t frame[ROCE_HELLO_FRAME_MAX]; /* ours */
 };
 
+/* What is to be said before the next message. */
+struct roce_word {
+	struct link link;
+	struct roce_note note;
+};
+
 /* The answer to an empty read, which must not overtake those to what was asked before it. */
 struct roce_empty {
 	struct roce_empty *next;
@@ -270,6 +286,26 @@ struct fab_msg_conn {
 	uint32_t frame_max; /* of what we send */
 	uint16_t inline_max;
 	uint16_t ord, ird;
+
+	/* placing */
+	bool places;     /* the peer does too */
+	bool key_asked;  /* KEY_ASK is not answered, */
+	bool key_fences; /* ... and its answer says that all in `unordered` is dealt with */
+	bool key_due;    /* the peer's is not */
+	bool tx_waits;   /* for a key */
+	bool unordered;  /* writes or atomics in frames may not be dealt with yet */
+	uint8_t nkeys, ntolds;
+	uint16_t ntargets;
+	struct roce_note asked_for;
+	struct link words;   /* struct roce_word */
+	struct link placed;  /* struct roce_place, as in the send queue */
+	struct link sinks;   /* struct roce_sink: the peer's device may write there */
+	struct link targets; /* struct roce_target: ours may */
+	struct link keys;    /* struct roce_key */
+	struct link tolds;   /* struct roce_told */
+	uint32_t last_read;  /* STag of the latest large read */
+	uint32_t tx_seq;     /* messages that are all out */
+	uint32_t tx_held;    /* ... and not done, the latest of them */
 
 	/* transmitting */
 	bool tx_blocked;     /* by credits or the send queue: goes on when there are more */
@@ -412,20 +448,161 @@ int roce_shutdown(struct fab_msg_conn *c);
 int roce_conn_addr(struct fab_msg_conn *c, union fab_addr *local, union fab_addr *peer);
 void roce_timer_start(struct fab_msg_conn *c, uint64_t ns, timer_fn fn);
 
-/* tx.c */
-void roce_tx_want(struct fab_msg_conn *c);
-void roce_tx_now(struct fab_msg_conn *c);
-void roce_tx_flush(struct fab_msg_conn *c);
+/* ------------------------------------------------------------------------- mem.c */
+
+/* A part of a region, registered with a device. */
+struct roce_window {
+	struct roce_window *next;
+	struct roce_dev *dev;
+	struct ibv_mr *mr;
+	uint8_t *start;
+	size_t len;
+	struct link told; /* struct roce_told: peers that have its key */
+};
+
+/* A region of the user's, of which some is registered. */
+struct roce_mem {
+	struct link link; /* fab->mems */
+	struct fab_region *region;
+	struct roce_window *windows;
+	bool refused; /* a device would not have it: not tried again */
+};
+
+/* The right of a device to some memory; for one use, or its window's. */
+struct roce_lease {
+	struct ibv_mr *mr; /* NULL: a window's */
+	uint32_t lkey, rkey;
+};
+
+/* The window that @addr lies in, with @len octets behind it. NULL: there can be none. */
+struct roce_window *roce_window_get(struct roce_dev *dev, struct fab_region *region,
+				    const uint8_t *addr, size_t len);
+/* @access: IBV_ACCESS_ of this use. With one that is remote, or without a region, for it alone. */
+int roce_lease(struct roce_dev *dev, struct fab_region *region, void *addr, size_t len, int access,
+	       struct roce_lease *lease);
+void roce_lease_end(struct fab *fab, struct roce_lease *lease);
+void roce_region_gone(struct fab_msg *m, struct fab_region *region);
+/* Those of the device, or with NULL all. */
+void roce_mems_drop(struct fab *fab, struct roce_dev *dev);
+
+/* ------------------------------------------------------------------------- key.c */
+
+/* To the peer's memory. */
+struct roce_key {
+	struct link link; /* c->keys, the latest first */
+	uint32_t stag, rkey;
+	uint64_t to, addr, span; /* span 0: there is none */
+	uint8_t access;
+	uint8_t age; /* of one that there is none */
+};
+
+/* The peer has a key of ours. */
+struct roce_told {
+	struct link of_conn, of_window;
+	struct fab_msg_conn *c;
+	const struct roce_window *window;
+	uint32_t stag;
+};
+
+enum roce_way { ROCE_BY_FRAMES, ROCE_BY_DEVICE, ROCE_NOT_YET };
+
+/* How the peer's memory can be reached; with the key, ROCE_BY_DEVICE. */
+enum roce_way roce_key_find(struct fab_msg_conn *c, uint32_t stag, uint64_t to, uint32_t len,
+			    uint8_t access, const struct roce_key **key);
+/* Asks for it, if nothing is being asked for. */
+void roce_key_ask(struct fab_msg_conn *c, uint32_t stag, uint64_t to, uint32_t len, uint8_t access);
+/* The peer's KEY_ASK, KEY and KEY_GONE. 0, or why the connection has to end. */
+int roce_key_asked(struct fab_msg_conn *c, const struct roce_note *n);
+int roce_key_came(struct fab_msg_conn *c, const struct roce_note *n);
+void roce_key_gone(struct fab_msg_conn *c, uint32_t stag);
+/* The window is about to go. */
+void roce_window_untell(struct roce_window *w);
+void roce_keys_free(struct fab_msg_conn *c);
+/* To be said before the next message. Without memory for it the connection fails. */
+void roce_say(struct fab_msg_conn *c, const struct roce_note *note);
+
+/* ----------------------------------------------------------------------- place.c */
+
+/* A message whose payload the device carries: a work request of its own. */
+struct roce_place {
+	struct link link; /* c->placed */
+	uint8_t op;       /* enum fab_op: FAB_WRITE, FAB_READ_RESP, FAB_READ */
+	uint8_t nsge;
+	uint16_t number; /* of its work request, modulo 2^16 */
+	uint32_t seq;    /* of its message: c->tx_seq when that was out */
+	uint32_t len, rkey;
+	uint64_t addr;
+	struct fab_read_req read; /* FAB_READ */
+	struct ibv_sge sge[ROCE_SGE];
+	struct roce_lease lease[ROCE_SGE];
+};
+
+/* What the peer's device may write, once: the answer to a read of ours. */
+struct roce_sink {
+	struct link link; /* c->sinks */
+	uint32_t stag;
+	struct roce_lease lease;
+};
+
+/* ... and ours: the answer to a read of the peer's. */
+struct roce_target {
+	struct link link; /* c->targets, the oldest first */
+	uint32_t stag, len, rkey;
+	uint64_t to, addr;
+};
+
+/*
+ * How the message goes. By the device: @place and @note, what is to be said of it, are filled in; a read
+ * may do with the note: then *@place is NULL. Not yet: a key was asked for.
+ */
+enum roce_way roce_place(struct fab_msg_conn *c, const struct fab_send *s,
+			 struct roce_place **place, struct roce_note *note);
+void roce_place_free(struct fab *fab, struct roce_place *p);
+/* Sends up to c->sq_tail are over. */
+void roce_places_over(struct fab_msg_conn *c);
+/* The messages that are all out and wait for the device: how many of the oldest are done. */
+unsigned roce_places_done(const struct fab_msg_conn *c);
+/* The peer's notes. 0, or why the connection has to end. */
+int roce_placed(struct fab_msg_conn *c, const struct roce_note *n);
+int roce_target_add(struct fab_msg_conn *c, const struct roce_note *n);
+void roce_target_drop(struct fab_msg_conn *c, uint32_t stag);
+/* The answer has come, or will not. */
+void roce_sink_over(struct fab_msg_conn *c, uint32_t stag);
+void roce_read_over(struct fab_msg_conn *c, uint32_t stag);
+/* The device reaches nothing for this connection any more: its queue pair is gone. */
+void roce_places_free(struct fab_msg_conn *c);
+
+/* sq.c */
+#define ROCE_POST 16 /* work requests of one post */
+struct roce_wr {
+	struct roce_buf *buf; /* a frame; NULL: what @place says */
+	struct roce_place *place;
+	uint32_t len;
+};
+unsigned roce_sends_out(const struct fab_msg_conn *c);
+/* What the peer may send more, to be said in the next frame. */
+uint16_t roce_take_owed(struct fab_msg_conn *c);
+/* @must: its end is to be told of. Buffers and places are the send queue's from here on. */
+int roce_post(struct fab_msg_conn *c, const struct roce_wr *wrs, unsigned n, bool must);
 /* A frame of our own: REQUEST, ACCEPT, REJECT (@p, @n octets, header included), or BYE. */
 int roce_tx_frame(struct fab_msg_conn *c, const uint8_t *p, size_t n);
 int roce_tx_bye(struct fab_msg_conn *c, enum roce_bye why);
-void roce_tx_completed(struct fab_msg_conn *c, unsigned number);
-/* There are credits, or room in the send queue, again. */
-void roce_tx_unblock(struct fab_msg_conn *c);
 /* Credit frames of their own, if enough is owed. */
 void roce_tx_credit(struct fab_msg_conn *c);
 /* Something that the other device acknowledges, and its owner does not see. */
 void roce_tx_probe(struct fab_msg_conn *c);
+void roce_tx_completed(struct fab_msg_conn *c, unsigned number);
+/* It ends with @err in the next turn. */
+void roce_fail_later(struct fab_msg_conn *c, int err);
+
+/* tx.c */
+void roce_tx_want(struct fab_msg_conn *c);
+void roce_tx_now(struct fab_msg_conn *c);
+void roce_tx_flush(struct fab_msg_conn *c);
+/* There are credits, or room in the send queue, again. */
+void roce_tx_unblock(struct fab_msg_conn *c);
+/* Tells of messages that are done. */
+void roce_tx_report(struct fab_msg_conn *c, bool peeked);
 void roce_empties_free(struct fab_msg_conn *c);
 
 /* probe.c */

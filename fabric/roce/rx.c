@@ -210,6 +210,8 @@ static enum taken take_tagged(struct fab_msg_conn *c, const struct roce_item *it
 	c->rx_stag = it->stag;
 	c->rx_to = it->to + it->len;
 	COUNT(c->fab, msgs_rx, it->last);
+	if (t.response && t.last)
+		roce_sink_over(c, t.stag);
 	c->ops->rx_tagged_done(c->user, &t);
 	return TAKEN;
 }
@@ -259,6 +261,21 @@ static enum taken take_read(struct fab_msg_conn *c, const struct fab_read_req *r
 	return told(c, c->ops->rx_read(c->user, r));
 }
 
+/* As a read; but the answer may go where the peer says. */
+static enum taken take_read_into(struct fab_msg_conn *c, const struct roce_note *n)
+{
+	uint16_t asked = c->asked;
+	int err = roce_target_add(c, n);
+	enum taken t;
+
+	if (err)
+		return refused(c, err);
+	t = take_read(c, &n->read);
+	if (t == TAKEN && c->asked == asked)
+		roce_target_drop(c, n->read.sink_stag);
+	return t;
+}
+
 static enum taken take_atomic(struct fab_msg_conn *c, const struct roce_item *it)
 {
 	struct fab_atomic_req r = {
@@ -276,6 +293,36 @@ static enum taken answered(struct fab_msg_conn *c, int err)
 	return err < 0 ? refused(c, err) : TAKEN;
 }
 
+static enum taken take_fetched(struct fab_msg_conn *c, const struct fab_read_req *r)
+{
+	if (c->ops->rx_fetched)
+		c->ops->rx_fetched(c->user, r);
+	return c->state == RC_OPEN ? TAKEN : OVER;
+}
+
+/* What is said of memory that devices reach. */
+static enum taken take_note(struct fab_msg_conn *c, const struct roce_note *n)
+{
+	if (!c->places)
+		return broken(c, "placement that was not agreed on");
+	switch (n->op) {
+	case ROCE_PLACED:
+	case ROCE_PLACED_RESP:
+		return answered(c, roce_placed(c, n));
+	case ROCE_READ_INTO:
+		return take_read_into(c, n);
+	case ROCE_FETCHED:
+		return take_fetched(c, &n->read);
+	case ROCE_KEY_ASK:
+		return answered(c, roce_key_asked(c, n));
+	case ROCE_KEY:
+		return answered(c, roce_key_came(c, n));
+	default:
+		roce_key_gone(c, n->stag);
+		return TAKEN;
+	}
+}
+
 static enum taken take_piece(struct fab_msg_conn *c, const struct roce_item *it)
 {
 	if (c->in_msg ? it->first || it->op != c->rx_op : !it->first)
@@ -289,6 +336,8 @@ static enum taken take_piece(struct fab_msg_conn *c, const struct roce_item *it)
 	default:
 		break;
 	}
+	if (it->op >= ROCE_PLACED)
+		return take_note(c, &it->note);
 	COUNT(c->fab, msgs_rx, 1);
 	switch (it->op) {
 	case ROCE_READ:

@@ -43,6 +43,7 @@ static void cm_fill(const struct fab_msg_conn *c, struct roce_cm_data *data)
 		.ord = c->m->attr.ord,
 		.ird = c->m->attr.ird,
 		.frame_max = ROCE_FRAME,
+		.features = c->fab->places ? ROCE_FEATURE_PLACE : 0,
 	};
 
 	roce_cm_put(&cm, data);
@@ -63,14 +64,20 @@ static int cm_adopt(struct fab_msg_conn *c, const struct roce_cm_event *ev)
 	c->frame_max = min32(cm.frame_max, ROCE_FRAME);
 	c->ord = min32(c->m->attr.ord, cm.ird);
 	c->ird = min32(c->m->attr.ird, cm.ord);
+	c->places = c->fab->places && (cm.features & ROCE_FEATURE_PLACE);
 	return 0;
 }
 
-static void conn_param(const struct roce_cm_data *data, struct rdma_conn_param *p)
+/* @ev: of a responder, which may not name more reads than the request does. */
+static void conn_param(const struct fab_msg_conn *c, const struct roce_cm_data *data,
+		       const struct roce_cm_event *ev, struct rdma_conn_param *p)
 {
 	*p = (struct rdma_conn_param){
 		.private_data = data,
 		.private_data_len = sizeof(*data),
+		.responder_resources =
+			ev ? min32(c->dev->reads, ev->responder_resources) : c->dev->reads,
+		.initiator_depth = ev ? min32(c->dev->reads, ev->initiator_depth) : c->dev->reads,
 		.flow_control = 1,
 		.retry_count = RETRIES,
 		.rnr_retry_count = RNR_RETRIES,
@@ -244,7 +251,7 @@ static int resolved_route(struct fab_msg_conn *c)
 	if (err)
 		return err;
 	cm_fill(c, &data);
-	conn_param(&data, &p);
+	conn_param(c, &data, NULL, &p);
 	c->state = RC_CONNECTING;
 	return c->fab->lib->p_rdma_connect(c->id, &p) ? -errno : 0;
 }
@@ -346,7 +353,7 @@ static int take(struct fab_msg_conn *c, const struct roce_cm_event *ev)
 	if (err)
 		return err;
 	cm_fill(c, &data);
-	conn_param(&data, &p);
+	conn_param(c, &data, ev, &p);
 	return c->fab->lib->p_rdma_accept(c->id, &p) ? -errno : 0;
 }
 

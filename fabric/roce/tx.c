@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * tx.c - messages into frames, frames into the send queue.
+ * tx.c - messages into frames, or to the device.
  *
- * A post is made of as many frames as there are credits for and room, each of as many messages as fit.
- * Payload is copied, so a message is done when its last frame is posted. Of the frames of a post only the
- * last tells of its end, and short ones, which the device takes over at once, only now and then.
+ * A post is made of as many frames as there are credits for and room, each of as many messages as fit;
+ * between them stands what the device carries itself (place.c), each followed by a piece that speaks of
+ * it. Payload in frames is copied, so such a message is done when its last frame is posted and all those
+ * before it are done.
  */
 #include "fabric/roce/roce_internal.h"
 
@@ -12,16 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POST_MAX 16        /* frames of one post */
 #define PIECE_WORTH 256    /* not less than so many octets of a long message in a frame */
+#define PLACE_COST 4096    /* so many octets of a turn's share is the device's work */
 #define RETRY_NS 10000000u /* when there is no memory for frames */
 
 /* The post being made. */
 struct post {
 	struct fab_msg_conn *c;
-	struct roce_buf *bufs[POST_MAX];
-	uint32_t len[POST_MAX];
-	unsigned n;
+	struct roce_wr wr[ROCE_POST];
+	unsigned n, frames;
 	struct roce_buf *buf; /* the frame being filled; NULL: none yet */
 	uint32_t at;
 	unsigned next, done; /* messages: looked at, whole */
@@ -31,192 +31,6 @@ struct post {
 	size_t bytes;
 	uint64_t copies, copy_bytes;
 };
-
-static unsigned sends_out(const struct fab_msg_conn *c)
-{
-	return (uint16_t)(c->sq_head - c->sq_tail);
-}
-
-/* ----------------------------------------------------------------------- posting */
-
-static void fail_later(struct fab_msg_conn *c, int err)
-{
-	c->dead = true;
-	if (!c->lost)
-		c->lost = err;
-	roce_later(c);
-}
-
-/* What the peer may send more, it is told with whatever goes. */
-static uint16_t take_owed(struct fab_msg_conn *c)
-{
-	uint16_t n = c->rx_owed;
-
-	c->rx_owed = 0;
-	c->rx_given += n;
-	return n;
-}
-
-static uint64_t send_id(const struct fab_msg_conn *c, unsigned number)
-{
-	return number | (uint64_t)c->slot << 16 | (uint64_t)(c->generation & 0x7fffff) << 41;
-}
-
-static void wr_fill(struct fab_msg_conn *c, struct ibv_send_wr *wr, struct ibv_sge *sge,
-		    struct roce_buf *buf, uint32_t len)
-{
-	unsigned number = c->sq_head++ % ROCE_SENDS;
-	bool small = len <= c->inline_max;
-
-	*sge = (struct ibv_sge){ (uintptr_t)buf->mem, len, buf->lkey };
-	*wr = (struct ibv_send_wr){
-		.wr_id = send_id(c, number),
-		.sg_list = sge,
-		.num_sge = 1,
-		.opcode = IBV_WR_SEND,
-		.send_flags = small ? IBV_SEND_INLINE : 0,
-	};
-	c->tx_bufs[number] = buf;
-}
-
-/* The device has its own copy of what was inline. */
-static void inline_over(struct fab_msg_conn *c, const struct ibv_send_wr *wr)
-{
-	unsigned number = wr->wr_id & 0xffff;
-
-	if (!(wr->send_flags & IBV_SEND_INLINE))
-		return;
-	roce_buf_put(c->dev, c->tx_bufs[number]);
-	c->tx_bufs[number] = NULL;
-}
-
-static bool wants_signal(const struct fab_msg_conn *c, const struct ibv_send_wr *last, bool must)
-{
-	return must || !(last->send_flags & IBV_SEND_INLINE) ||
-	       (uint16_t)(c->sq_head - c->sq_signalled) >= ROCE_SIGNAL_EVERY;
-}
-
-/* @must: its end is to be told of. */
-static int post_frames(struct fab_msg_conn *c, struct roce_buf *const *bufs, const uint32_t *len,
-		       unsigned n, bool must)
-{
-	struct ibv_send_wr wr[POST_MAX], *bad;
-	struct ibv_sge sge[POST_MAX];
-	int err;
-
-	for (unsigned i = 0; i < n; i++) {
-		wr_fill(c, &wr[i], &sge[i], bufs[i], len[i]);
-		wr[i].next = i + 1 < n ? &wr[i + 1] : NULL;
-		must |= !(wr[i].send_flags & IBV_SEND_INLINE);
-		COUNT(c->fab, tx_bytes, len[i]);
-	}
-	if (wants_signal(c, &wr[n - 1], must)) {
-		wr[n - 1].send_flags |= IBV_SEND_SIGNALED;
-		c->sq_signalled = c->sq_head;
-	}
-	COUNT(c->fab, sys_write, 1);
-	COUNT(c->fab, fpdus_tx, n);
-	err = ibv_post_send(c->qp, wr, &bad);
-	if (err) {
-		fail_later(c, -err);
-		return -err;
-	}
-	for (unsigned i = 0; i < n; i++)
-		inline_over(c, &wr[i]);
-	return 0;
-}
-
-void roce_tx_completed(struct fab_msg_conn *c, unsigned number)
-{
-	uint16_t over = (uint16_t)((number - c->sq_tail) % ROCE_SENDS) + 1;
-
-	if (over > sends_out(c))
-		return;
-	c->heard = true;
-	while (over--) {
-		struct roce_buf **buf = &c->tx_bufs[c->sq_tail++ % ROCE_SENDS];
-
-		if (*buf)
-			roce_buf_put(c->dev, *buf);
-		*buf = NULL;
-	}
-	if (c->state == RC_LINGERING) {
-		roce_linger_look(c);
-		return;
-	}
-	roce_tx_unblock(c);
-	roce_tx_credit(c);
-}
-
-/* ------------------------------------------------------------ frames of our own */
-
-/* Hellos, of which there is one on each side, and BYE: what comes after them waits for their end. */
-static int own_frame(struct fab_msg_conn *c, const uint8_t *p, size_t n, bool must)
-{
-	struct roce_buf *buf;
-	uint32_t len = n;
-
-	if (c->dead || !c->qp)
-		return -ENOTCONN;
-	if (sends_out(c) >= ROCE_SENDS)
-		return -EAGAIN;
-	buf = roce_buf_get(c->dev);
-	if (!buf)
-		return -ENOMEM;
-	memcpy(buf->mem, p, n);
-	return post_frames(c, &buf, &len, 1, must);
-}
-
-int roce_tx_frame(struct fab_msg_conn *c, const uint8_t *p, size_t n)
-{
-	if (!c->tx_credits)
-		return -EAGAIN;
-	c->tx_credits--;
-	return own_frame(c, p, n, true);
-}
-
-int roce_tx_bye(struct fab_msg_conn *c, enum roce_bye why)
-{
-	uint8_t frame[sizeof(struct roce_frame)];
-
-	if (c->bye_sent)
-		return 0;
-	c->bye_sent = true;
-	roce_frame_put(frame, ROCE_BYE, 0, why);
-	return own_frame(c, frame, sizeof(frame), true);
-}
-
-/* The last place in the send queue is left to the BYE. */
-void roce_tx_credit(struct fab_msg_conn *c)
-{
-	uint8_t frame[sizeof(struct roce_frame)];
-
-	if (c->state != RC_OPEN || c->rx_owed < ROCE_CREDITS / 2 || c->bye_sent || c->dead ||
-	    sends_out(c) >= ROCE_SENDS - 1)
-		return;
-	roce_frame_put(frame, ROCE_CREDIT, take_owed(c), 0);
-	own_frame(c, frame, sizeof(frame), false);
-}
-
-/* A write of nothing names no memory; it takes a place in the send queue, but not one of the peer's receives. */
-void roce_tx_probe(struct fab_msg_conn *c)
-{
-	unsigned number = c->sq_head % ROCE_SENDS;
-	struct ibv_send_wr *bad, wr = {
-		.wr_id = send_id(c, number),
-		.opcode = IBV_WR_RDMA_WRITE,
-		.send_flags = IBV_SEND_SIGNALED,
-	};
-	int err;
-
-	if (sends_out(c) >= ROCE_SENDS - 1)
-		return; /* there is more than enough to acknowledge */
-	c->tx_bufs[number] = NULL;
-	c->sq_signalled = ++c->sq_head;
-	err = ibv_post_send(c->qp, &wr, &bad);
-	if (err)
-		fail_later(c, -err);
-}
 
 /* --------------------------------------------------------------------- messages */
 
@@ -232,9 +46,9 @@ static bool frame_ready(struct post *p)
 
 	if (p->buf)
 		return true;
-	if (p->n == POST_MAX)
+	if (p->n == ROCE_POST)
 		return false;
-	if (c->tx_credits <= p->n || sends_out(c) + p->n >= ROCE_DATA_SENDS) {
+	if (c->tx_credits <= p->frames || roce_sends_out(c) + p->n >= ROCE_DATA_SENDS) {
 		c->tx_blocked = true;
 		return false;
 	}
@@ -249,10 +63,32 @@ static void frame_over(struct post *p)
 {
 	if (!p->buf)
 		return;
-	p->bufs[p->n] = p->buf;
-	p->len[p->n++] = p->at;
+	p->wr[p->n++] = (struct roce_wr){ .buf = p->buf, .len = p->at };
+	p->frames++;
 	p->bytes += p->at;
 	p->buf = NULL;
+}
+
+/* Room for @head octets that are not cut. */
+static bool room_for(struct post *p, uint32_t head)
+{
+	if (p->buf && frame_room(p) < head)
+		frame_over(p);
+	return frame_ready(p);
+}
+
+/* For a work request of the device's, with a new frame behind it. */
+static bool place_ready(struct post *p)
+{
+	if (p->buf && p->at > sizeof(struct roce_frame))
+		frame_over(p);
+	if (p->n + 1 >= ROCE_POST)
+		return false;
+	if (roce_sends_out(p->c) + p->n + 1 >= ROCE_DATA_SENDS) {
+		p->c->tx_blocked = true;
+		return false;
+	}
+	return frame_ready(p);
 }
 
 /* Payload from @from on, @len octets of it. */
@@ -313,6 +149,95 @@ static bool put_message(struct post *p, const struct fab_send *s)
 	} while (true);
 }
 
+/* ------------------------------------------------------------- by the device, and about it */
+
+static void put_note(struct post *p, const struct roce_note *n)
+{
+	p->at += roce_note_put(p->buf->mem + p->at, n);
+	if (n->op == ROCE_KEY)
+		p->c->key_due = false;
+}
+
+static bool put_words(struct post *p)
+{
+	struct link *words = &p->c->words;
+
+	while (linked(words)) {
+		struct roce_word *w = container(words->next, struct roce_word, link);
+
+		if (!room_for(p, roce_piece_head(w->note.op)))
+			return false;
+		put_note(p, &w->note);
+		link_del(&w->link);
+		free(w);
+	}
+	return true;
+}
+
+/*
+ * A message that the device may carry. False: not all of it is on its way. Whether there is room is seen
+ * to first, because what is once looked at is prepared.
+ */
+static bool put_placed(struct post *p, const struct fab_send *s, bool *in_frames)
+{
+	struct fab_msg_conn *c = p->c;
+	struct roce_place *place;
+	struct roce_note note;
+	enum roce_way way;
+
+	if (!place_ready(p))
+		return false;
+	way = roce_place(c, s, &place, &note);
+	*in_frames = way == ROCE_BY_FRAMES;
+	if (way != ROCE_BY_DEVICE)
+		return false;
+	if (place) {
+		place->seq = c->tx_seq + p->done;
+		p->wr[p->n++] = (struct roce_wr){ .place = place,
+						  .len = place->op == FAB_READ ? 0 : place->len };
+		p->bytes += PLACE_COST;
+	}
+	if (note.op)
+		put_note(p, &note);
+	return true;
+}
+
+static bool may_be_placed(const struct fab_msg_conn *c, const struct fab_send *s)
+{
+	uint32_t len = s->op == FAB_READ ? s->read_len : s->len;
+
+	return c->places && len >= FAB_PLACE_MIN &&
+	       (s->op == FAB_WRITE || s->op == FAB_READ || s->op == FAB_READ_RESP);
+}
+
+/* What goes in frames may be dealt with after what the device does later. */
+static void in_frames(struct fab_msg_conn *c, const struct fab_send *s)
+{
+	if (s->op == FAB_WRITE || s->op == FAB_ATOMIC) {
+		c->unordered = true;
+		c->key_fences = false;
+	} else if (s->op == FAB_READ_RESP) {
+		roce_target_drop(c, s->stag);
+	}
+}
+
+/* What is left of a message. False: not all of it is on its way. */
+static bool put_any(struct post *p, const struct fab_send *s)
+{
+	bool frames = true;
+
+	if (!p->off && may_be_placed(p->c, s)) {
+		if (put_placed(p, s, &frames))
+			return true;
+		if (!frames) {
+			put_words(p); /* a key may have been asked for */
+			return false;
+		}
+	}
+	in_frames(p->c, s);
+	return put_message(p, s);
+}
+
 static bool is_answer(const struct fab_send *s)
 {
 	return s->op == FAB_READ_RESP || s->op == FAB_ATOMIC_RESP;
@@ -345,6 +270,21 @@ void roce_empties_free(struct fab_msg_conn *c)
 	}
 }
 
+/* All that may stand between messages. */
+static bool put_between(struct post *p)
+{
+	return put_words(p) && put_empties(p);
+}
+
+static bool may_go_on(struct post *p)
+{
+	struct fab_msg_conn *c = p->c;
+
+	if (!p->off && (!put_between(p) || c->shut || c->tx_waits))
+		return false;
+	return p->bytes < FAB_TURN_BYTES && p->n < ROCE_POST && (p->buf || frame_ready(p));
+}
+
 /* Fills frames. What was peeked at, and is whole, is counted in @p. */
 static void put_messages(struct post *p)
 {
@@ -352,20 +292,21 @@ static void put_messages(struct post *p)
 	const struct fab_send *s;
 
 	p->off = c->tx_off;
+	p->next = c->tx_held;
 	p->more = true;
-	while ((p->off || put_empties(p)) && !(c->shut && !p->off) && p->bytes < FAB_TURN_BYTES &&
-	       (p->buf || frame_ready(p))) {
+	while (may_go_on(p)) {
 		s = c->ops->tx_peek(c->user, p->next);
 		if (c->state != RC_OPEN)
 			return;
 		if (!s) {
 			p->more = false;
 			if (p->off)
-				fail_later(c, -EFAULT); /* the rest of a message cannot be had */
+				roce_fail_later(c,
+						-EFAULT); /* the rest of a message cannot be had */
 			return;
 		}
 		p->next++;
-		if (!put_message(p, s))
+		if (!put_any(p, s))
 			return;
 		p->done++;
 		p->off = 0;
@@ -373,21 +314,25 @@ static void put_messages(struct post *p)
 	}
 }
 
-static void bufs_drop(struct post *p)
+static void post_drop(struct post *p)
 {
-	struct roce_dev *dev = p->c->dev;
+	struct fab_msg_conn *c = p->c;
+	bool give = c->dev && !c->dev->dead;
 
-	if (!dev || dev->dead)
-		return;
-	if (p->buf)
-		roce_buf_put(dev, p->buf);
-	for (unsigned i = 0; i < p->n; i++)
-		roce_buf_put(dev, p->bufs[i]);
+	if (p->buf && give)
+		roce_buf_put(c->dev, p->buf);
+	for (unsigned i = 0; i < p->n; i++) {
+		if (p->wr[i].place)
+			roce_place_free(c->fab, p->wr[i].place);
+		else if (give)
+			roce_buf_put(c->dev, p->wr[i].buf);
+	}
 }
 
 static void post_all(struct post *p)
 {
 	struct fab_msg_conn *c = p->c;
+	bool first = true;
 
 	if (p->buf && p->at > sizeof(struct roce_frame)) {
 		frame_over(p);
@@ -395,15 +340,34 @@ static void post_all(struct post *p)
 		roce_buf_put(c->dev, p->buf);
 		p->buf = NULL;
 	}
+	c->tx_seq += p->done;
+	c->tx_held += p->done;
 	if (!p->n)
 		return;
-	for (unsigned i = 0; i < p->n; i++)
-		roce_frame_put(p->bufs[i]->mem, ROCE_DATA, i ? 0 : take_owed(c), 0);
-	c->tx_credits -= p->n;
+	for (unsigned i = 0; i < p->n; i++) {
+		if (p->wr[i].place)
+			continue;
+		roce_frame_put(p->wr[i].buf->mem, ROCE_DATA, first ? roce_take_owed(c) : 0, 0);
+		first = false;
+	}
+	c->tx_credits -= p->frames;
 	COUNT(c->fab, copies, p->copies);
 	COUNT(c->fab, copy_bytes, p->copy_bytes);
 	COUNT(c->fab, msgs_tx, p->done);
-	post_frames(c, p->bufs, p->len, p->n, false);
+	roce_post(c, p->wr, p->n, false);
+}
+
+void roce_tx_report(struct fab_msg_conn *c, bool peeked)
+{
+	unsigned n;
+
+	if (c->state != RC_OPEN)
+		return;
+	n = roce_places_done(c);
+	if (!n && !peeked)
+		return;
+	c->tx_held -= n;
+	c->ops->tx_done(c->user, n, c->tx_held + (c->tx_off != 0));
 }
 
 static void retry_memory(struct timer *t)
@@ -424,20 +388,19 @@ static size_t tx_round(struct fab_msg_conn *c)
 	link_del(&c->dirty);
 	put_messages(&p);
 	if (c->state != RC_OPEN) {
-		bufs_drop(&p);
+		post_drop(&p);
 		return 0;
 	}
 	post_all(&p);
 	c->tx_off = p.off;
 	if (p.no_memory)
 		roce_timer_start(c, RETRY_NS, retry_memory);
-	if (p.next)
-		c->ops->tx_done(c->user, p.done, p.off != 0);
+	roce_tx_report(c, p.next > c->tx_held - p.done);
 	if (c->state != RC_OPEN)
 		return 0;
 	if (c->shut && !c->tx_off)
 		roce_tx_bye(c, ROCE_BYE_DONE);
-	else if (p.more)
+	else if (p.more && !c->tx_waits)
 		roce_tx_want(c);
 	return p.bytes;
 }

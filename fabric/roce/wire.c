@@ -16,6 +16,7 @@ void roce_cm_put(const struct roce_cm *cm, struct roce_cm_data *out)
 		.frame_max = be32_make(cm->frame_max),
 		.ord = be16_make(cm->ord),
 		.ird = be16_make(cm->ird),
+		.features = be32_make(cm->features),
 	};
 	memcpy(out->magic, ROCE_MAGIC, sizeof(out->magic));
 }
@@ -38,6 +39,7 @@ int roce_cm_get(const void *p, size_t len, struct roce_cm *cm)
 		.ord = be16_get(d.ord),
 		.ird = be16_get(d.ird),
 		.frame_max = be32_get(d.frame_max),
+		.features = be32_get(d.features) & ROCE_FEATURE_PLACE,
 	};
 	return cm->credits && cm->frame_max >= ROCE_FRAME_MIN && cm->frame_max <= ROCE_FRAME_MAX
 		       ? 0
@@ -166,9 +168,18 @@ uint8_t roce_op_of(const struct fab_send *s)
 uint32_t roce_piece_head(uint8_t op)
 {
 	static const uint8_t sizes[ROCE_OPS] = {
-		[ROCE_WRITE] = sizeof(be64),       [ROCE_READ] = sizeof(struct roce_read),
-		[ROCE_READ_RESP] = sizeof(be64),   [ROCE_ATOMIC] = sizeof(struct roce_atomic),
-		[ROCE_ATOMIC_RESP] = sizeof(be64), [ROCE_IMMEDIATE] = sizeof(be64),
+		[ROCE_WRITE] = sizeof(be64),
+		[ROCE_READ] = sizeof(struct roce_read),
+		[ROCE_READ_RESP] = sizeof(be64),
+		[ROCE_ATOMIC] = sizeof(struct roce_atomic),
+		[ROCE_ATOMIC_RESP] = sizeof(be64),
+		[ROCE_IMMEDIATE] = sizeof(be64),
+		[ROCE_PLACED] = sizeof(struct roce_placed),
+		[ROCE_PLACED_RESP] = sizeof(struct roce_placed),
+		[ROCE_READ_INTO] = sizeof(struct roce_read_into),
+		[ROCE_FETCHED] = sizeof(struct roce_read),
+		[ROCE_KEY_ASK] = sizeof(struct roce_key_ask),
+		[ROCE_KEY] = sizeof(struct roce_key_data),
 	};
 
 	return sizeof(struct roce_piece) + sizes[op];
@@ -181,14 +192,25 @@ static void put64(uint8_t *p, uint64_t value)
 	memcpy(p, &v, sizeof(v));
 }
 
+static struct roce_read read_of(const struct fab_read_req *r)
+{
+	return (struct roce_read){
+		.to = be64_make(r->to),
+		.sink_to = be64_make(r->sink_to),
+		.sink_stag = be32_make(r->sink_stag),
+		.len = be32_make(r->len),
+	};
+}
+
 static void put_read(uint8_t *p, const struct fab_send *s)
 {
-	struct roce_read r = {
-		.to = be64_make(s->to),
-		.sink_to = be64_make(s->sink_to),
-		.sink_stag = be32_make(s->sink_stag),
-		.len = be32_make(s->read_len),
+	const struct fab_read_req req = {
+		.sink_stag = s->sink_stag,
+		.sink_to = s->sink_to,
+		.to = s->to,
+		.len = s->read_len,
 	};
+	struct roce_read r = read_of(&req);
 
 	memcpy(p, &r, sizeof(r));
 }
@@ -249,6 +271,61 @@ uint32_t roce_piece_put(uint8_t *p, const struct fab_send *s, uint32_t offset, u
 	return roce_piece_head(w.op);
 }
 
+static void put_note(uint8_t *p, const struct roce_note *n)
+{
+	union {
+		struct roce_placed placed;
+		struct roce_read read;
+		struct roce_read_into into;
+		struct roce_key_ask ask;
+		struct roce_key_data key;
+	} w = { 0 };
+
+	switch (n->op) {
+	case ROCE_PLACED:
+	case ROCE_PLACED_RESP:
+		w.placed.to = be64_make(n->to);
+		w.placed.len = be32_make(n->len);
+		break;
+	case ROCE_READ_INTO:
+		w.into.addr = be64_make(n->addr);
+		w.into.rkey = be32_make(n->rkey);
+		w.into.read = read_of(&n->read);
+		break;
+	case ROCE_FETCHED:
+		w.read = read_of(&n->read);
+		break;
+	case ROCE_KEY_ASK:
+		w.ask.to = be64_make(n->to);
+		w.ask.len = be32_make(n->len);
+		w.ask.access = n->access;
+		break;
+	case ROCE_KEY:
+		w.key.to = be64_make(n->to);
+		w.key.addr = be64_make(n->addr);
+		w.key.len = be64_make(n->span);
+		w.key.rkey = be32_make(n->rkey);
+		w.key.access = n->access;
+		break;
+	default:
+		break;
+	}
+	memcpy(p, &w, roce_piece_head(n->op) - sizeof(struct roce_piece));
+}
+
+uint32_t roce_note_put(uint8_t *p, const struct roce_note *note)
+{
+	struct roce_piece w = {
+		.op = note->op,
+		.flags = ROCE_FIRST | ROCE_LAST,
+		.stag = be32_make(note->stag),
+	};
+
+	memcpy(p, &w, sizeof(w));
+	put_note(p + sizeof(w), note);
+	return roce_piece_head(note->op);
+}
+
 static uint64_t get64(const uint8_t *p)
 {
 	be64 v;
@@ -290,8 +367,95 @@ static int get_atomic(const uint8_t *p, struct roce_item *item)
 	return 0;
 }
 
+static int get_placed(const uint8_t *p, struct roce_note *n)
+{
+	struct roce_placed w;
+
+	memcpy(&w, p, sizeof(w));
+	n->to = be64_get(w.to);
+	n->len = be32_get(w.len);
+	return n->len ? 0 : -EPROTO;
+}
+
+static bool is_access(uint8_t access)
+{
+	return access == ROCE_MAY_READ || access == ROCE_MAY_WRITE;
+}
+
+static int get_key_ask(const uint8_t *p, struct roce_note *n)
+{
+	struct roce_key_ask w;
+
+	memcpy(&w, p, sizeof(w));
+	n->to = be64_get(w.to);
+	n->len = be32_get(w.len);
+	n->access = w.access;
+	return n->len && n->to <= UINT64_MAX - n->len && is_access(n->access) ? 0 : -EPROTO;
+}
+
+static int get_key(const uint8_t *p, struct roce_note *n)
+{
+	struct roce_key_data w;
+
+	memcpy(&w, p, sizeof(w));
+	n->to = be64_get(w.to);
+	n->addr = be64_get(w.addr);
+	n->span = be64_get(w.len);
+	n->rkey = be32_get(w.rkey);
+	n->access = w.access;
+	return n->to <= UINT64_MAX - n->span && n->addr <= UINT64_MAX - n->span &&
+			       is_access(n->access)
+		       ? 0
+		       : -EPROTO;
+}
+
+static int get_noted_read(const uint8_t *p, struct roce_item *item)
+{
+	get_read(p, item);
+	item->note.read = item->read;
+	return item->read.len ? 0 : -EPROTO;
+}
+
+static int get_read_into(const uint8_t *p, struct roce_item *item)
+{
+	struct roce_note *n = &item->note;
+	struct roce_read_into w;
+
+	memcpy(&w, p, sizeof(w));
+	n->addr = be64_get(w.addr);
+	n->rkey = be32_get(w.rkey);
+	if (get_noted_read(p, item))
+		return -EPROTO;
+	return n->addr <= UINT64_MAX - n->read.len ? 0 : -EPROTO;
+}
+
+static int get_note(const uint8_t *p, struct roce_item *item)
+{
+	struct roce_note *n = &item->note;
+
+	n->op = item->op;
+	n->stag = item->stag;
+	switch (n->op) {
+	case ROCE_PLACED:
+	case ROCE_PLACED_RESP:
+		return get_placed(p, n);
+	case ROCE_READ_INTO:
+		return get_read_into(p, item);
+	case ROCE_FETCHED:
+		return get_noted_read(p, item);
+	case ROCE_KEY_ASK:
+		return get_key_ask(p, n);
+	case ROCE_KEY:
+		return get_key(p, n);
+	default:
+		return 0;
+	}
+}
+
 static int get_rest(const uint8_t *p, struct roce_item *item)
 {
+	if (item->op >= ROCE_PLACED)
+		return get_note(p, item);
 	switch (item->op) {
 	case ROCE_WRITE:
 	case ROCE_READ_RESP:

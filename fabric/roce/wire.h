@@ -18,6 +18,27 @@
  *
  * Messages are segmented: a message is one piece, or several, in one frame or several. No other
  * message comes in between.
+ *
+ * Placement. Where both sides have ROCE_FEATURE_PLACE, the payload of large messages need not stand in
+ * frames: a device may put it where it belongs, or fetch it from there, and a piece only says that it
+ * has. A queue pair carries all in one order, so what such a piece speaks of has come before it. It needs
+ * not go by the immediate data of an RDMA Write, which have no room for what is to be said.
+ *
+ *	write	The writer asks for a key (KEY_ASK), unless it has it; the owner of the memory looks
+ *		whether a write would be allowed, and answers (KEY) with the device's key, where the
+ *		memory lies, and how far the key reaches. RDMA Write; PLACED.
+ *	read	With a key: RDMA Read; then FETCHED. Without: READ_INTO, with a key to where the answer is
+ *		to go, and to no more. It is answered, in its turn, by RDMA Write and PLACED_RESP; or by
+ *		READ_RESP in frames; not at all if its user refuses it.
+ *
+ * A key is refused where the access would be; or because the memory is reached by messages only, and then
+ * those are judged when they come. Its owner may take it back at any time: KEY_GONE is sent, but the device
+ * does not wait until it has come: who uses the key meanwhile loses the connection. A peer has one
+ * KEY_ASK unanswered at a time.
+ *
+ * Order. What a device places does not wait for the owner's look at the frames before. So who sends a WRITE
+ * or an ATOMIC in frames uses no key for what comes behind it, until it knows that all frames so far have
+ * been dealt with: an answer to a KEY_ASK that was sent since says so.
  */
 #ifndef ETA_ROCE_WIRE_H
 #define ETA_ROCE_WIRE_H
@@ -62,13 +83,15 @@ struct roce_cm_data {
 	be16 credits;    /* frames that the sender of this can take; at least 1 */
 	be32 frame_max;  /* octets of the largest frame that it can take */
 	be16 ord, ird;   /* reads and atomics: that it has outstanding, that it serves, at a time */
-	be32 features;   /* none yet */
+	be32 features;   /* enum roce_feature */
 };
 ROCE_SIZE(struct roce_cm_data, 20);
 ROCE_AT(struct roce_cm_data, credits, 6);
 ROCE_AT(struct roce_cm_data, frame_max, 8);
 ROCE_AT(struct roce_cm_data, ord, 12);
 ROCE_AT(struct roce_cm_data, features, 16);
+
+enum roce_feature { ROCE_FEATURE_PLACE = 0x01 };
 
 #define ROCE_MAGIC "\347roc"
 #define ROCE_VERSION 1
@@ -194,6 +217,12 @@ static_assert(ROCE_HELLO_FRAME_MAX <= ROCE_FRAME_MIN, "a hello is one frame");
  *	READ			struct roce_read
  *	ATOMIC			struct roce_atomic
  *	ATOMIC_RESP, IMMEDIATE	be64 value
+ *	PLACED, PLACED_RESP	struct roce_placed
+ *	READ_INTO		struct roce_read_into
+ *	FETCHED			struct roce_read
+ *	KEY_ASK			struct roce_key_ask
+ *	KEY			struct roce_key_data
+ *	KEY_GONE		nothing
  */
 struct roce_piece {
 	uint8_t op;
@@ -213,6 +242,14 @@ enum roce_op {
 	ROCE_ATOMIC = 5,
 	ROCE_ATOMIC_RESP = 6,
 	ROCE_IMMEDIATE = 7,
+	/* with ROCE_FEATURE_PLACE only */
+	ROCE_PLACED = 8,
+	ROCE_PLACED_RESP = 9,
+	ROCE_READ_INTO = 10,
+	ROCE_FETCHED = 11,
+	ROCE_KEY_ASK = 12,
+	ROCE_KEY = 13,
+	ROCE_KEY_GONE = 14, /* all keys that were given for this STag */
 	ROCE_OPS,
 };
 
@@ -240,6 +277,48 @@ ROCE_SIZE(struct roce_atomic, 48);
 ROCE_AT(struct roce_atomic, op, 12);
 ROCE_AT(struct roce_atomic, data, 16);
 
+/* All of a message: @len octets are at (STag of the piece, to). */
+struct roce_placed {
+	be64 to;
+	be32 len;
+	be32 reserved;
+};
+ROCE_SIZE(struct roce_placed, 16);
+
+/* For the device, the sink is at addr. */
+struct roce_read_into {
+	struct roce_read read;
+	be64 addr;
+	be32 rkey;
+	be32 reserved;
+};
+ROCE_SIZE(struct roce_read_into, 40);
+ROCE_AT(struct roce_read_into, addr, 24);
+
+struct roce_key_ask {
+	be64 to;
+	be32 len;
+	uint8_t access; /* enum roce_access, one of them */
+	uint8_t reserved[3];
+};
+ROCE_SIZE(struct roce_key_ask, 16);
+ROCE_AT(struct roce_key_ask, access, 12);
+
+/* Octets [to, to + len) of the STag are, for the device, at addr. Refused: len is 0. */
+struct roce_key_data {
+	be64 to;
+	be64 addr;
+	be64 len;
+	be32 rkey;
+	uint8_t access; /* that was asked for */
+	uint8_t reserved[3];
+};
+ROCE_SIZE(struct roce_key_data, 32);
+ROCE_AT(struct roce_key_data, rkey, 24);
+ROCE_AT(struct roce_key_data, access, 28);
+
+enum roce_access { ROCE_MAY_READ = 1, ROCE_MAY_WRITE = 2 };
+
 enum roce_atomic_op { ROCE_FETCH_ADD = 0, ROCE_CMP_SWAP = 1 };
 
 /* A piece without payload. */
@@ -256,6 +335,16 @@ struct roce_cm {
 	uint8_t service;
 	uint16_t credits, ord, ird;
 	uint32_t frame_max;
+	uint32_t features; /* that are known */
+};
+
+/* What is said of placement: a piece of ROCE_PLACED or one behind it. */
+struct roce_note {
+	uint8_t op; /* enum roce_op */
+	uint8_t access;
+	uint32_t stag, len, rkey;
+	uint64_t to, addr, span;  /* span: how far a key reaches */
+	struct fab_read_req read; /* of READ_INTO and FETCHED, its own STag included */
 };
 
 /* One piece, taken apart. */
@@ -268,6 +357,7 @@ struct roce_item {
 	uint64_t to, value;
 	struct fab_read_req read;
 	struct fab_atomic atomic;
+	struct roce_note note;
 };
 
 void roce_cm_put(const struct roce_cm *cm, struct roce_cm_data *out);
@@ -300,6 +390,8 @@ uint32_t roce_piece_head(uint8_t op);
  * size; the payload and its padding follow.
  */
 uint32_t roce_piece_put(uint8_t *p, const struct fab_send *s, uint32_t offset, uint32_t len);
+/* Likewise, of a note. */
+uint32_t roce_note_put(uint8_t *p, const struct roce_note *note);
 /* The piece at @p, with @n octets to the end of the frame: octets used, or -EPROTO. */
 int roce_piece_get(const uint8_t *p, size_t n, struct roce_item *item);
 

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * place.c - large messages, which the device carries from where they are to where they belong.
+ *
+ *	FAB_WRITE	RDMA Write, with a key that the peer gave us for its memory (key.c)
+ *	FAB_READ	RDMA Read, with such a key; else the peer is told where to write the answer
+ *	FAB_READ_RESP	RDMA Write, to where the peer said
+ *
+ * Whatever cannot go so (no key, too many pieces, memory that the device does not take) goes in frames.
+ * What the device is told of is done when it says so, and in the order of messages; until then it is
+ * on c->placed, and its memory the device's.
+ */
+#include "fabric/roce/roce_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define PLACE_MIN FAB_PLACE_MIN
+
+/* ------------------------------------------------------------------------- what goes */
+
+void roce_place_free(struct fab *fab, struct roce_place *p)
+{
+	for (unsigned i = 0; i < p->nsge; i++)
+		roce_lease_end(fab, &p->lease[i]);
+	link_del(&p->link);
+	free(p);
+}
+
+/* NULL: its memory cannot be had for the device. */
+static struct roce_place *place_new(struct fab_msg_conn *c, const struct fab_send *s, int access)
+{
+	struct roce_place *p;
+
+	if (!s->niov || s->niov > ROCE_SGE)
+		return NULL;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	link_init(&p->link);
+	p->op = s->op;
+	for (unsigned i = 0; i < s->niov; i++) {
+		const struct iovec *v = &s->iov[i];
+		struct fab_region *region = s->regions ? s->regions[i] : NULL;
+
+		if (roce_lease(c->dev, region, v->iov_base, v->iov_len, access, &p->lease[i])) {
+			roce_place_free(c->fab, p);
+			return NULL;
+		}
+		p->nsge++;
+		p->sge[i] =
+			(struct ibv_sge){ (uintptr_t)v->iov_base, v->iov_len, p->lease[i].lkey };
+	}
+	return p;
+}
+
+static enum roce_way place_write(struct fab_msg_conn *c, const struct fab_send *s,
+				 struct roce_place **place, struct roce_note *note)
+{
+	const struct roce_key *key;
+	enum roce_way way = roce_key_find(c, s->stag, s->to, s->len, ROCE_MAY_WRITE, &key);
+
+	if (way == ROCE_BY_FRAMES || s->niov > ROCE_SGE)
+		return ROCE_BY_FRAMES;
+	if (way == ROCE_NOT_YET || c->unordered) {
+		roce_key_ask(c, s->stag, s->to, s->len, ROCE_MAY_WRITE);
+		c->tx_waits = true;
+		return ROCE_NOT_YET;
+	}
+	*place = place_new(c, s, 0);
+	if (!*place)
+		return ROCE_BY_FRAMES;
+	(*place)->len = s->len;
+	(*place)->rkey = key->rkey;
+	(*place)->addr = key->addr + (s->to - key->to);
+	*note = (struct roce_note){
+		.op = ROCE_PLACED, .stag = s->stag, .to = s->to, .len = s->len
+	};
+	return ROCE_BY_DEVICE;
+}
+
+static enum roce_way place_resp(struct fab_msg_conn *c, const struct fab_send *s,
+				struct roce_place **place, struct roce_note *note)
+{
+	struct roce_target *t;
+
+	for (struct link *at = c->targets.next; at != &c->targets; at = at->next) {
+		t = container(at, struct roce_target, link);
+		if (t->stag != s->stag || t->to != s->to || t->len != s->len)
+			continue;
+		*place = place_new(c, s, 0);
+		if (!*place)
+			break;
+		(*place)->len = s->len;
+		(*place)->rkey = t->rkey;
+		(*place)->addr = t->addr;
+		*note = (struct roce_note){
+			.op = ROCE_PLACED_RESP, .stag = s->stag, .to = s->to, .len = s->len
+		};
+		return ROCE_BY_DEVICE;
+	}
+	return ROCE_BY_FRAMES;
+}
+
+/* ----------------------------------------------------------------------------- reads */
+
+static struct fab_read_req read_of(const struct fab_send *s)
+{
+	return (struct fab_read_req){
+		.sink_stag = s->sink_stag,
+		.sink_to = s->sink_to,
+		.stag = s->stag,
+		.to = s->to,
+		.len = s->read_len,
+	};
+}
+
+/* The peer's device may write there, and nowhere else, until the answer has come. */
+static enum roce_way read_into(struct fab_msg_conn *c, const struct fab_send *s,
+			       struct roce_note *note)
+{
+	struct roce_sink *sink;
+
+	if (s->niov != 1)
+		return ROCE_BY_FRAMES;
+	sink = calloc(1, sizeof(*sink));
+	if (!sink)
+		return ROCE_BY_FRAMES;
+	if (roce_lease(c->dev, NULL, s->iov[0].iov_base, s->iov[0].iov_len,
+		       IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE, &sink->lease)) {
+		free(sink);
+		return ROCE_BY_FRAMES;
+	}
+	sink->stag = s->sink_stag;
+	link_init(&sink->link);
+	link_append(&c->sinks, &sink->link);
+	*note = (struct roce_note){
+		.op = ROCE_READ_INTO,
+		.stag = s->stag,
+		.addr = (uintptr_t)s->iov[0].iov_base,
+		.rkey = sink->lease.rkey,
+		.read = read_of(s),
+	};
+	return ROCE_BY_DEVICE;
+}
+
+static enum roce_way place_read(struct fab_msg_conn *c, const struct fab_send *s,
+				struct roce_place **place, struct roce_note *note)
+{
+	const struct roce_key *key;
+	enum roce_way way = roce_key_find(c, s->stag, s->to, s->read_len, ROCE_MAY_READ, &key);
+
+	/* of memory that is read once it is not worth asking */
+	if (way == ROCE_NOT_YET && c->last_read == s->stag && c->dev->reads)
+		roce_key_ask(c, s->stag, s->to, s->read_len, ROCE_MAY_READ);
+	c->last_read = s->stag;
+	if (way == ROCE_BY_DEVICE && !c->unordered && c->dev->reads)
+		*place = place_new(c, s, IBV_ACCESS_LOCAL_WRITE);
+	if (!*place)
+		return read_into(c, s, note);
+	(*place)->len = s->read_len;
+	(*place)->rkey = key->rkey;
+	(*place)->addr = key->addr + (s->to - key->to);
+	(*place)->read = read_of(s);
+	return ROCE_BY_DEVICE;
+}
+
+enum roce_way roce_place(struct fab_msg_conn *c, const struct fab_send *s,
+			 struct roce_place **place, struct roce_note *note)
+{
+	*place = NULL;
+	note->op = 0;
+	if (!c->places)
+		return ROCE_BY_FRAMES;
+	if (s->op == FAB_WRITE && s->len >= PLACE_MIN)
+		return place_write(c, s, place, note);
+	if (s->op == FAB_READ_RESP && s->len >= PLACE_MIN)
+		return place_resp(c, s, place, note);
+	if (s->op == FAB_READ && s->read_len >= PLACE_MIN && s->niov)
+		return place_read(c, s, place, note);
+	return ROCE_BY_FRAMES;
+}
+
+/* ----------------------------------------------------------------------- what is over */
+
+/* What was read is in its place. */
+static void read_came(struct fab_msg_conn *c, const struct fab_read_req *r)
+{
+	const struct roce_note fetched = { .op = ROCE_FETCHED, .stag = r->stag, .read = *r };
+	const struct roce_note came = {
+		.op = ROCE_PLACED_RESP, .stag = r->sink_stag, .to = r->sink_to, .len = r->len
+	};
+
+	int err;
+
+	roce_say(c, &fetched);
+	err = roce_placed(c, &came);
+	if (err)
+		roce_refuse(c, err);
+}
+
+void roce_places_over(struct fab_msg_conn *c)
+{
+	while (linked(&c->placed)) {
+		struct roce_place *p = container(c->placed.next, struct roce_place, link);
+		struct fab_read_req r = p->read;
+		bool read = p->op == FAB_READ;
+
+		if ((int16_t)(c->sq_tail - p->number) <= 0)
+			break;
+		roce_place_free(c->fab, p);
+		if (read && c->state == RC_OPEN)
+			read_came(c, &r);
+	}
+}
+
+unsigned roce_places_done(const struct fab_msg_conn *c)
+{
+	for (struct link *at = c->placed.next; at != &c->placed; at = at->next) {
+		const struct roce_place *p = container(at, struct roce_place, link);
+
+		if (p->op != FAB_READ)
+			return p->seq - (c->tx_seq - c->tx_held);
+	}
+	return c->tx_held;
+}
+
+/* ------------------------------------------------------------------- what has come */
+
+int roce_placed(struct fab_msg_conn *c, const struct roce_note *n)
+{
+	const struct fab_tagged t = {
+		.response = n->op == ROCE_PLACED_RESP,
+		.first = true,
+		.last = true,
+		.stag = n->stag,
+		.to = n->to,
+		.len = n->len,
+	};
+	struct iovec iov[FAB_PLACE_IOV];
+	int err;
+
+	if (t.response)
+		roce_sink_over(c, t.stag);
+	err = c->ops->rx_tagged(c->user, &t, iov, FAB_PLACE_IOV);
+	if (c->state != RC_OPEN)
+		return 0;
+	if (err < 0)
+		return err;
+	COUNT(c->fab, msgs_rx, 1);
+	c->ops->rx_tagged_done(c->user, &t);
+	return 0;
+}
+
+/* A peer that asks for more than it may has forgotten the first. */
+int roce_target_add(struct fab_msg_conn *c, const struct roce_note *n)
+{
+	struct roce_target *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	*t = (struct roce_target){
+		.stag = n->read.sink_stag,
+		.len = n->read.len,
+		.rkey = n->rkey,
+		.to = n->read.sink_to,
+		.addr = n->addr,
+	};
+	link_init(&t->link);
+	link_append(&c->targets, &t->link);
+	if (c->ntargets++ >= c->ird)
+		roce_target_drop(c, container(c->targets.next, struct roce_target, link)->stag);
+	return 0;
+}
+
+void roce_target_drop(struct fab_msg_conn *c, uint32_t stag)
+{
+	for (struct link *at = c->targets.next; at != &c->targets; at = at->next) {
+		struct roce_target *t = container(at, struct roce_target, link);
+
+		if (t->stag != stag)
+			continue;
+		link_del(&t->link);
+		free(t);
+		c->ntargets--;
+		return;
+	}
+}
+
+static bool sink_end(struct fab_msg_conn *c, uint32_t stag)
+{
+	for (struct link *at = c->sinks.next; at != &c->sinks; at = at->next) {
+		struct roce_sink *sink = container(at, struct roce_sink, link);
+
+		if (sink->stag != stag)
+			continue;
+		roce_lease_end(c->fab, &sink->lease);
+		link_del(&sink->link);
+		free(sink);
+		return true;
+	}
+	return false;
+}
+
+void roce_sink_over(struct fab_msg_conn *c, uint32_t stag)
+{
+	sink_end(c, stag);
+}
+
+/* ------------------------------------------------------------------------------- end */
+
+/* A read of the device's own cannot be called back: its queue pair is stopped. */
+static bool read_stop(struct fab_msg_conn *c, uint32_t stag)
+{
+	for (struct link *at = c->placed.next; at != &c->placed; at = at->next) {
+		struct roce_place *p = container(at, struct roce_place, link);
+
+		if (p->op != FAB_READ || p->read.sink_stag != stag)
+			continue;
+		if (c->id && !c->dev->dead)
+			c->fab->lib->p_rdma_disconnect(c->id);
+		for (unsigned i = 0; i < p->nsge; i++)
+			roce_lease_end(c->fab, &p->lease[i]);
+		return true;
+	}
+	return false;
+}
+
+void roce_read_over(struct fab_msg_conn *c, uint32_t stag)
+{
+	roce_enter(c->fab);
+	if (!sink_end(c, stag) && c->state == RC_OPEN && !c->dead && read_stop(c, stag))
+		roce_fail_later(c, -ECONNABORTED);
+	roce_leave(c->fab);
+}
+
+void roce_places_free(struct fab_msg_conn *c)
+{
+	while (linked(&c->placed))
+		roce_place_free(c->fab, container(c->placed.next, struct roce_place, link));
+	while (linked(&c->sinks))
+		sink_end(c, container(c->sinks.next, struct roce_sink, link)->stag);
+	while (linked(&c->targets))
+		roce_target_drop(c, container(c->targets.next, struct roce_target, link)->stag);
+}
