@@ -185,6 +185,7 @@ static bool put_placed(struct post *p, const struct fab_send *s, bool *in_frames
 	struct roce_note note;
 	enum roce_way way;
 
+	*in_frames = false;
 	if (!place_ready(p))
 		return false;
 	way = roce_place(c, s, &place, &note);
@@ -224,7 +225,7 @@ static void in_frames(struct fab_msg_conn *c, const struct fab_send *s)
 /* What is left of a message. False: not all of it is on its way. */
 static bool put_any(struct post *p, const struct fab_send *s)
 {
-	bool frames = true;
+	bool frames;
 
 	if (!p->off && may_be_placed(p->c, s)) {
 		if (put_placed(p, s, &frames))

@@ -35,7 +35,20 @@ static void item_sane(const struct roce_item *it, const uint8_t *p, size_t n, in
 	CHECK(it->payload >= p && it->payload + it->len <= p + used);
 	CHECK(roce_has_payload(it->op) || (!it->len && it->first && it->last));
 	CHECK(it->len || (it->first && it->last));
+	CHECK((it->op >= ROCE_PLACED) == (it->note.op == it->op));
 	CHECK(it->op != ROCE_ATOMIC || it->atomic.op <= FAB_CMP_SWAP);
+}
+
+/* What was understood of a note is all that there is in it. */
+static void note_back(const struct roce_note *note)
+{
+	uint8_t room[64];
+	struct roce_item it;
+	uint32_t n = roce_note_put(room, note);
+
+	CHECK(roce_piece_get(room, n, &it) == (int)n);
+	CHECK(!memcmp(&it.note, note, sizeof(*note)));
+	CHECK(note->op != ROCE_KEY || note->to + note->span >= note->to);
 }
 
 static void pieces(const uint8_t *p, size_t n)
@@ -50,6 +63,8 @@ static void pieces(const uint8_t *p, size_t n)
 			return;
 		}
 		item_sane(&it, p, n, used);
+		if (it.note.op)
+			note_back(&it.note);
 		p += used;
 		n -= used;
 	}
@@ -90,6 +105,7 @@ static void set_up(const uint8_t *p, size_t n)
 	roce_cm_put(&cm, &data);
 	CHECK(!roce_cm_get(&data, sizeof(data), &again));
 	CHECK(again.service == cm.service && again.credits == cm.credits);
+	CHECK(again.features == cm.features);
 	CHECK(again.frame_max == cm.frame_max && again.ord == cm.ord && again.ird == cm.ird);
 }
 

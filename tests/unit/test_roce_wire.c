@@ -55,13 +55,18 @@ static void test_bad_pieces(void **state)
 	} bad[] = {
 		{ OCTETS("\1\3\0") },                           /* no header */
 		{ OCTETS("\0\3\0\0\0\0\0\0") },                 /* no op */
-		{ OCTETS("\10\3\0\0\0\0\0\0") },                /* an unknown one */
+		{ OCTETS("\17\3\0\0\0\0\0\0") },                /* an unknown one */
 		{ OCTETS("\1\3\0\1\0\0\0\0") },                 /* no payload */
 		{ OCTETS("\1\3\0\3\0\0\0\0abc\0\0\0\0") },      /* no padding */
 		{ OCTETS("\1\1\0\0\0\0\0\0") },                 /* says nothing, for ever */
 		{ OCTETS("\7\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0") }, /* a part of what has none */
 		{ OCTETS("\7\3\0\1\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0") }, /* payload */
 		{ OCTETS("\2\3\0\0\0\0\0\0\0\0\0") },                           /* half an offset */
+		/* nothing is placed; nothing is asked for; for what; beyond the end of all */
+		{ OCTETS("\10\3\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\0") },
+		{ OCTETS("\14\3\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\1\0\0\0") },
+		{ OCTETS("\14\3\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\1\3\0\0\0") },
+		{ OCTETS("\14\3\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\2\1\0\0\0") },
 	};
 	struct roce_item it = { .op = 99 };
 
@@ -107,6 +112,47 @@ static void test_there_and_back(void **state)
 	}
 }
 
+/* As in wire.h. */
+static void test_notes(void **state)
+{
+	static const struct roce_note notes[] = {
+		{ .op = ROCE_PLACED, .stag = 1, .to = 1ull << 40, .len = 70000 },
+		{ .op = ROCE_PLACED_RESP, .stag = 2, .to = 3, .len = 4 },
+		{ .op = ROCE_READ_INTO,
+		  .stag = 5,
+		  .addr = 1ull << 60,
+		  .rkey = 6,
+		  .read = { .stag = 5, .sink_stag = 7, .to = 8, .sink_to = 9, .len = 10 } },
+		{ .op = ROCE_FETCHED,
+		  .stag = 5,
+		  .read = { .stag = 5, .sink_stag = 7, .to = 8, .sink_to = 9, .len = 10 } },
+		{ .op = ROCE_KEY_ASK, .stag = 1, .to = 2, .len = 3, .access = ROCE_MAY_WRITE },
+		{ .op = ROCE_KEY,
+		  .stag = 1,
+		  .to = 2,
+		  .addr = 4,
+		  .span = 5,
+		  .rkey = 6,
+		  .access = ROCE_MAY_READ },
+		{ .op = ROCE_KEY_GONE, .stag = 0xffffffff },
+	};
+	uint8_t room[64];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(notes) / sizeof(notes[0]); i++) {
+		uint32_t n = roce_note_put(room, &notes[i]);
+		struct roce_item it;
+
+		assert_int_equal(n, roce_piece_head(notes[i].op));
+		assert_int_equal(get(room, n, &it), n);
+		assert_memory_equal(&it.note, &notes[i], sizeof(notes[i]));
+		for (uint32_t cut = 0; cut < n; cut++)
+			assert_int_equal(get(room, cut, &it), -EPROTO);
+	}
+	assert_int_equal(roce_note_put(room, &notes[4]), 24);
+	assert_memory_equal(room, "\14\3\0\0\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0\3\2\0\0\0", 24);
+}
+
 static void test_hello(void **state)
 {
 	struct fab_hello h = { .features = FAB_FEATURE_ULP,
@@ -148,17 +194,18 @@ static void test_hello(void **state)
 static void test_set_up(void **state)
 {
 	static const char zeros[56];
-	struct roce_cm cm = { ROCE_STREAMS, 4, 7, 8, 8192 }, back;
+	struct roce_cm cm = { ROCE_STREAMS, 4, 7, 8, 8192, ROCE_FEATURE_PLACE }, back;
 	struct roce_cm_data data;
 	uint8_t padded[56] = { 0 };
 
 	(void)state;
 	roce_cm_put(&cm, &data);
-	assert_memory_equal(&data, "\347roc\1\2\0\4\0\0\40\0\0\7\0\10\0\0\0\0", sizeof(data));
+	assert_memory_equal(&data, "\347roc\1\2\0\4\0\0\40\0\0\7\0\10\0\0\0\1", sizeof(data));
 	memcpy(padded, &data, sizeof(data));
 	assert_int_equal(roce_cm_get(padded, sizeof(padded), &back), 0);
 	assert_true(back.service == ROCE_STREAMS && back.credits == 4 && back.ord == 7 &&
-		    back.ird == 8 && back.frame_max == 8192);
+		    back.ird == 8 && back.frame_max == 8192 &&
+		    back.features == ROCE_FEATURE_PLACE);
 	assert_int_equal(roce_cm_get(&data, sizeof(data) - 1, &back), -EPROTO);
 	assert_int_equal(roce_cm_get(zeros, sizeof(zeros), &back), -EPROTO);
 	assert_int_equal(roce_cm_get(NULL, 0, &back), -EPROTO);
@@ -185,8 +232,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pieces),         cmocka_unit_test(test_bad_pieces),
-		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_hello),
-		cmocka_unit_test(test_set_up),         cmocka_unit_test(test_farewells),
+		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_notes),
+		cmocka_unit_test(test_hello),          cmocka_unit_test(test_set_up),
+		cmocka_unit_test(test_farewells),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@ unit() {
 }
 
 unit roce
+unit roce_place
 for name in peers_dial_at_once peers_nobody_there peers_silent peers_removed peers_keys; do
 	unit rdm_peers "$name"
 done
