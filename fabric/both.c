@@ -264,7 +264,7 @@ int both_open(const struct both *both, const struct fab_env *env, const struct f
 	fab->nestfd = -1;
 	err = wires_open(fab, both);
 	if (!err)
-		err = both_msg_open(fab, both, attr, &out->m);
+		err = both_msg_open(fab, both, attr, out);
 	if (err) {
 		both_close(fab);
 		return err;
@@ -272,6 +272,5 @@ int both_open(const struct both *both, const struct fab_env *env, const struct f
 	fab->env.device = NULL;
 	out->stream = &both_stream_ops;
 	out->fab = fab;
-	out->msg = &both_msg_ops;
 	return 0;
 }

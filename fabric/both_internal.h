@@ -35,6 +35,7 @@ struct fab_msg {
 	struct fab *fab;
 	const struct fab_msg_ops *ops[2];
 	struct fab_msg *sub[2];
+	struct fab_msg_ops own; /* what the two can do */
 };
 
 struct fab {
@@ -76,8 +77,7 @@ int both_listen_on(const struct fab *fab, const struct both_listening *on, void 
 void both_log_lost(const struct fab *fab, int err);
 
 /* both_msg.c */
-extern const struct fab_msg_ops both_msg_ops;
 int both_msg_open(struct fab *fab, const struct both *both, const struct fab_msg_attr *attr,
-		  struct fab_msg **out);
+		  struct fabric *out);
 
 #endif

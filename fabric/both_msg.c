@@ -201,6 +201,21 @@ static const char *msg_conn_wire(const struct fab_msg_conn *conn)
 	return both_known[both_number(conn)]->name;
 }
 
+/* ---------------------------------------------------------------------------- devices */
+
+static void msg_region_gone(struct fab_msg *m, struct fab_region *region)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (m->ops[i]->region_gone)
+			m->ops[i]->region_gone(m->sub[i], region);
+}
+
+static void msg_read_over(struct fab_msg_conn *conn, uint32_t sink_stag)
+{
+	if (ops_of(conn)->read_over)
+		ops_of(conn)->read_over(both_plain(conn), sink_stag);
+}
+
 /* ----------------------------------------------------------------------- the instance */
 
 static void msg_close(struct fab_msg *m)
@@ -210,7 +225,7 @@ static void msg_close(struct fab_msg *m)
 			m->ops[i]->close(m->sub[i]);
 }
 
-const struct fab_msg_ops both_msg_ops = {
+static const struct fab_msg_ops both_msg_ops = {
 	.name = "both",
 	.close = msg_close,
 	.listen = msg_listen,
@@ -229,11 +244,12 @@ const struct fab_msg_ops both_msg_ops = {
 };
 
 int both_msg_open(struct fab *fab, const struct both *both, const struct fab_msg_attr *attr,
-		  struct fab_msg **out)
+		  struct fabric *out)
 {
 	struct fab_msg *m = &fab->msg;
 
 	m->fab = fab;
+	m->own = both_msg_ops;
 	for (unsigned i = 0; i < 2; i++) {
 		int err;
 
@@ -244,7 +260,13 @@ int both_msg_open(struct fab *fab, const struct both *both, const struct fab_msg
 			msg_close(m);
 			return err;
 		}
+		/* without them neither has a device */
+		if (m->ops[i]->region_gone)
+			m->own.region_gone = msg_region_gone;
+		if (m->ops[i]->read_over)
+			m->own.read_over = msg_read_over;
 	}
-	*out = m;
+	out->msg = &m->own;
+	out->m = m;
 	return 0;
 }
