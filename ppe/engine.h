@@ -61,7 +61,8 @@ static_assert(sizeof(struct mr_entry) <= 32, "a local region");
 
 struct mr_table {
 	struct mr_entry *entry;
-	uint16_t *users; /* file operations that use each; NULL: none ever did */
+	uint16_t *users;           /* file operations that use each; NULL: none ever did */
+	struct fab_region **named; /* each as a fabric's device knows it; NULL: none ever did */
 	uint32_t count, room, first_free;
 };
 
@@ -96,6 +97,11 @@ int mr_check_remote(const struct mr_table *t, uint32_t number, uint32_t auth, ui
 int mr_use(struct mr_table *t, uint32_t region);
 /* By its number. */
 void mr_unuse(struct mr_table *t, uint32_t number);
+/*
+ * The same region for a fabric with a device of its own, which hears of it when it is deregistered.
+ * NULL: it is no one piece of memory, or all of it; or there is no memory for this.
+ */
+struct fab_region *mr_fabric_region(struct ppe_ual *ual, uint32_t region);
 void mr_table_destroy(struct mr_table *t);
 
 struct pool_class {
@@ -546,9 +552,9 @@ struct ppe_ual {
 	struct list dead_links, free_ops, free_big_ops, free_recvs; /* message service */
 	struct wire_send *sends; /* what the link sends_of has been asked for in this write */
 	struct msg_link *sends_of;
-	unsigned nsends;
-	struct tx_write *writes; /* not in use; the large one is first */
-	uint8_t *sink;           /* dropped bytes land here */
+	unsigned sends_from, nsends; /* the first is that many messages behind its oldest one */
+	struct tx_write *writes;     /* not in use; the large one is first */
+	uint8_t *sink;               /* dropped bytes land here */
 	struct ppe_counters counters;
 };
 

@@ -4,7 +4,8 @@
  *
  * What goes out, in this order whenever a message ends: what the engine itself has to say, answers to
  * the peer's reads, reads of ours, operations of the application. `out` holds what has been given to
- * the fabric, until the fabric says that it is in the kernel.
+ * the fabric, until the fabric says that it is done: in the kernel, or seen through by a device. The
+ * first of them may be on the wire meanwhile: those are never taken out while the link lives.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ struct msg_link *link_new(struct ppe_dti *d, struct msg_peer *peer, enum link_st
 	l->state = state;
 	l->next_id = 1;
 	list_init(&l->out);
+	l->edge = &l->out;
 	list_init(&l->resps);
 	list_init(&l->await);
 	list_init(&l->held);
@@ -113,6 +115,12 @@ int link_open(struct msg_link *l, const struct fab_msg_peer *who)
 
 static void wire_drop(struct msg_link *l, struct wire_msg *w, int error);
 
+/* Its link is dead. The peer may have told its outcome before. */
+static void op_lost(struct msg_op *op, int error)
+{
+	op_end(op, op->over ? op->status : error);
+}
+
 /* Everything that the link was used for. */
 static void end_all(struct msg_link *l, int error)
 {
@@ -133,10 +141,20 @@ static void end_all(struct msg_link *l, int error)
 	}
 	for (unsigned i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		while (!list_empty(lists[i]))
-			op_end(list_entry(lists[i]->next, struct msg_op, link), error);
+			op_lost(list_entry(lists[i]->next, struct msg_op, link), error);
 	pulls_fail(l, error);
 	resps_drop(l);
 	rx_abandon(l, error);
+}
+
+static void sends_forget(const struct msg_link *l)
+{
+	struct ppe_ual *ual = l->d->ual;
+
+	if (ual->sends_of != l)
+		return;
+	ual->sends_of = NULL;
+	ual->nsends = 0;
 }
 
 void link_drop(struct msg_link *l, int error, bool reset)
@@ -146,11 +164,7 @@ void link_drop(struct msg_link *l, int error, bool reset)
 	if (l->state == LINK_DEAD)
 		return;
 	l->state = LINK_DEAD;
-	/* a later link may come to lie where this one does */
-	if (d->ual->sends_of == l) {
-		d->ual->sends_of = NULL;
-		d->ual->nsends = 0;
-	}
+	sends_forget(l); /* a later link may come to lie where this one does */
 	if (l->peer->l == l)
 		l->peer->l = NULL;
 	if (l->conn)
@@ -332,7 +346,7 @@ static void describe_write(const struct msg_op *op, const struct wire_msg *w, st
 	msg_rma_at(&v, w->offset, &s->to, &s->stag);
 }
 
-static int describe_op(struct wire_msg *w, struct wire_send *out)
+static int describe_op(const struct msg_link *l, struct wire_msg *w, struct wire_send *out)
 {
 	struct msg_op *op = op_of(w);
 	struct fab_send *s = &out->send;
@@ -346,6 +360,10 @@ static int describe_op(struct wire_msg *w, struct wire_send *out)
 	s->len = w->hdr_len + w->len;
 	if (w->kind == WIRE_WRITE) {
 		describe_write(op, w, s);
+		if (link_places(l, s->len)) {
+			op_regions(op, out->iov, n, out->region);
+			s->regions = out->region;
+		}
 	} else if (w->kind == WIRE_NATIVE) {
 		return op_native(op, s, &out->atomic);
 	} else if (w->kind == WIRE_IMMEDIATE) {
@@ -375,6 +393,17 @@ static int describe_ctl(struct wire_msg *w, struct wire_send *out)
 	return 0;
 }
 
+static void resp_regions(const struct msg_link *l, const struct msg_resp *r,
+			 const struct iovec *iov, unsigned n, struct fab_region **region)
+{
+	if (r->op) {
+		op_regions(r->op, iov, n, region);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++)
+		region[i] = mr_fabric_region(l->d->ual, r->region);
+}
+
 static int describe_resp(struct msg_link *l, struct wire_msg *w, struct wire_send *out)
 {
 	struct msg_resp *r = list_entry(w, struct msg_resp, wire);
@@ -387,6 +416,10 @@ static int describe_resp(struct msg_link *l, struct wire_msg *w, struct wire_sen
 	out->send.len = r->req.len;
 	out->send.stag = r->req.sink_stag;
 	out->send.to = r->req.sink_to;
+	if (link_places(l, r->req.len)) {
+		resp_regions(l, r, out->iov, n, out->region);
+		out->send.regions = out->region;
+	}
 	return 0;
 }
 
@@ -396,7 +429,7 @@ static int describe(struct msg_link *l, struct wire_msg *w, struct wire_send *ou
 	out->send.iov = out->iov;
 	switch (w->kind) {
 	case WIRE_READ:
-		read_describe(list_entry(w, struct msg_read, wire), &out->send);
+		read_describe(l, list_entry(w, struct msg_read, wire), out);
 		return 0;
 	case WIRE_RESP:
 		return describe_resp(l, w, out);
@@ -404,7 +437,7 @@ static int describe(struct msg_link *l, struct wire_msg *w, struct wire_send *ou
 	case WIRE_CTL:
 		return describe_ctl(w, out);
 	default:
-		return describe_op(w, out);
+		return describe_op(l, w, out);
 	}
 }
 
@@ -415,7 +448,8 @@ static void wire_drop(struct msg_link *l, struct wire_msg *w, int error)
 
 	switch (w->kind) {
 	case WIRE_READ:
-		break; /* its read is in a list of its own */
+		read_sent(list_entry(w, struct msg_read, wire));
+		break;
 	case WIRE_RESP:
 		resp_sent(l, list_entry(w, struct msg_resp, wire), error);
 		break;
@@ -433,7 +467,7 @@ static void wire_drop(struct msg_link *l, struct wire_msg *w, int error)
 		}
 		op->in_wire--;
 		if (!op->in_wire && !op->sending)
-			op_end(op, error);
+			op_lost(op, error);
 		break;
 	}
 }
@@ -482,12 +516,12 @@ static void unsend(struct msg_link *l, struct msg_op *op, struct wire_msg *w)
 }
 
 /*
- * The memory of something in `out` is gone. If nothing of it is on the wire it fails alone; the peer
- * cannot be given the rest of what it has the beginning of.
+ * The memory of something in `out` is gone. If nothing of it is on the wire it fails alone, and all
+ * behind it are so, too; the peer cannot be given the rest of what it has the beginning of.
  */
 static bool drop_bad(struct msg_link *l, struct wire_msg *w, int err)
 {
-	if (l->partial && l->out.next == &w->link) {
+	if (w->begun) {
 		if (w->kind < WIRE_READ)
 			op_of(w)->status = err;
 		l->d->error = msg_is_rdm(l->d) ? 0 : wr_reject(l->d->ual, err);
@@ -514,23 +548,42 @@ static bool drop_bad(struct msg_link *l, struct wire_msg *w, int err)
 	return l->state == LINK_OPEN;
 }
 
+/* The sends that are made from now on are those from the @i-th on. False: there are not so many. */
+static bool peek_from(struct msg_link *l, unsigned i)
+{
+	struct ppe_ual *ual = l->d->ual;
+	unsigned at = i < l->nbegun ? 0 : l->nbegun;
+
+	l->cursor = at ? l->edge : &l->out;
+	for (; at < i; at++) {
+		l->cursor = l->cursor->next;
+		if (l->cursor == &l->out)
+			return false;
+	}
+	ual->sends_of = l;
+	ual->sends_from = i;
+	ual->nsends = 0;
+	return true;
+}
+
 const struct fab_send *link_peek(struct msg_link *l, unsigned i)
 {
 	struct ppe_ual *ual = l->d->ual;
+	unsigned n = i - ual->sends_from; /* of those made so far, if this is the next */
 	struct list *node;
 
 	/* nothing to one who has not shown that it has our key */
 	if (l->state != LINK_OPEN || !l->proven)
 		return NULL;
-	if (i < ual->nsends && ual->sends_of == l)
-		return &ual->sends[i].send;
-	if (i == WIRE_BATCH)
-		return NULL;
-	if (!i || ual->sends_of != l) {
-		ual->sends_of = l;
-		ual->nsends = 0;
-		l->cursor = &l->out;
+	if (ual->sends_of == l && n < ual->nsends)
+		return &ual->sends[n].send;
+	if (ual->sends_of != l || !ual->nsends || n != ual->nsends) {
+		if (!peek_from(l, i))
+			return NULL;
+		n = 0;
 	}
+	if (n == WIRE_BATCH)
+		return NULL;
 	for (;;) {
 		struct wire_msg *w;
 		int err;
@@ -539,30 +592,55 @@ const struct fab_send *link_peek(struct msg_link *l, unsigned i)
 		w = node != &l->out ? list_entry(node, struct wire_msg, link) : next_wire(l);
 		if (!w || l->state != LINK_OPEN)
 			return NULL;
-		err = describe(l, w, &ual->sends[i]);
+		err = describe(l, w, &ual->sends[n]);
 		if (!err) {
 			l->cursor = &w->link;
-			ual->nsends = i + 1;
-			return &ual->sends[i].send;
+			ual->nsends = n + 1;
+			return &ual->sends[n].send;
 		}
 		if (!drop_bad(l, w, err))
 			return NULL;
 	}
 }
 
+/* From now on the peer may answer it. */
+static void wire_begun(struct msg_link *l, struct wire_msg *w)
+{
+	struct msg_ctl *c;
+
+	w->begun = true;
+	if (w->kind == WIRE_RESP) {
+		resp_begun(l, list_entry(w, struct msg_resp, wire));
+	} else if (w->kind == WIRE_CTL || w->kind == WIRE_RESULT) {
+		c = list_entry(w, struct msg_ctl, wire);
+		l->nresults -= c->is_result;
+		c->is_result = false;
+	}
+}
+
+static void out_pop(struct msg_link *l)
+{
+	struct wire_msg *w = list_entry(l->out.next, struct wire_msg, link);
+
+	if (l->edge == &w->link)
+		l->edge = &l->out;
+	l->nbegun -= w->begun;
+	list_del(&w->link);
+	wire_drop(l, w, 0);
+}
+
 void link_done(struct msg_link *l, unsigned n, unsigned begun)
 {
-	l->d->ual->sends_of = NULL;
-	l->d->ual->nsends = 0;
-	l->partial = begun;
-	while (n-- && l->state == LINK_OPEN) {
-		struct wire_msg *w = list_entry(l->out.next, struct wire_msg, link);
-
-		list_del(&w->link);
-		wire_drop(l, w, 0);
-	}
+	sends_forget(l);
+	while (n-- && l->state == LINK_OPEN)
+		out_pop(l);
 	if (l->state != LINK_OPEN)
 		return;
+	while (l->nbegun < begun && l->edge->next != &l->out) {
+		l->edge = l->edge->next;
+		l->nbegun++;
+		wire_begun(l, list_entry(l->edge, struct wire_msg, link));
+	}
 	if (!list_empty(&l->out) || l->ack_due || !list_empty(&l->resps) ||
 	    !list_empty(&l->pulls) || (l->peer->l == l && !list_empty(&l->peer->waiting)))
 		link_want(l);
@@ -626,23 +704,28 @@ static struct msg_op *find_seq(struct list *list, uint32_t seq)
 	return NULL;
 }
 
-/* One that has more pieces to come is not among those that await. */
+static bool is_of(const struct msg_op *op, uint32_t seq)
+{
+	return op->counted && seq - op->seq_first <= op->seq_last - op->seq_first;
+}
+
+/* One that has more pieces to come, or is not yet done with by the wire, is not among those that await. */
 static struct msg_op *find_sending(struct msg_link *l, uint32_t seq)
 {
 	struct msg_op *op;
 
-	if (list_empty(&l->peer->waiting))
-		return NULL;
-	op = list_entry(l->peer->waiting.next, struct msg_op, link);
-	if (op->l == l && op->counted && seq - op->seq_first <= op->seq_last - op->seq_first)
-		return op;
+	if (!list_empty(&l->peer->waiting)) {
+		op = list_entry(l->peer->waiting.next, struct msg_op, link);
+		if (op->l == l && is_of(op, seq))
+			return op;
+	}
 	for (struct list *n = l->out.next; n != &l->out; n = n->next) {
 		struct wire_msg *w = list_entry(n, struct wire_msg, link);
 
-		if (w->kind != WIRE_WRITE && w->kind != WIRE_IMMEDIATE)
+		if (w->kind >= WIRE_READ)
 			continue;
 		op = op_of(w);
-		if (op->counted && seq - op->seq_first <= op->seq_last - op->seq_first)
+		if (is_of(op, seq))
 			return op;
 	}
 	return NULL;
@@ -652,10 +735,16 @@ int link_held(struct msg_link *l, uint32_t seq)
 {
 	struct msg_op *op = find_seq(&l->await, seq);
 
-	if (!op || op->op != PPE_OP_SEND)
+	if (op && op->op == PPE_OP_SEND) {
+		list_del(&op->link);
+		list_add_tail(&l->held, &op->link);
+		return 0;
+	}
+	if (!op)
+		op = find_sending(l, seq);
+	if (!op || op->op != PPE_OP_SEND || !op->wire.begun)
 		return -EPROTO;
-	list_del(&op->link);
-	list_add_tail(&l->held, &op->link);
+	op->held = true;
 	return 0;
 }
 
@@ -672,24 +761,55 @@ int link_acked_one(struct msg_link *l, uint32_t seq, int status)
 		op = find_sending(l, seq);
 	if (!op)
 		return was_sent(l, seq) ? 0 : -EPROTO;
+	if (op->held)
+		op->over = true; /* nothing else will be heard of it */
 	if (!op->status)
 		op->status = status;
 	return 0;
 }
 
+struct msg_op *link_begun(const struct msg_link *l, uint32_t id)
+{
+	for (struct list *n = l->out.next; n != l->edge->next; n = n->next) {
+		struct wire_msg *w = list_entry(n, struct wire_msg, link);
+		struct msg_op *op;
+
+		if (w->kind != WIRE_ANNOUNCE && w->kind != WIRE_ATOMIC && w->kind != WIRE_NATIVE)
+			continue;
+		op = op_of(w);
+		if (op->id == id && (op->announced || op->fetching))
+			return op;
+	}
+	return NULL;
+}
+
+struct msg_op *link_announced(const struct msg_link *l, uint32_t id)
+{
+	struct msg_op *op;
+
+	for (struct list *n = l->announced.next; n != &l->announced; n = n->next) {
+		op = list_entry(n, struct msg_op, link);
+		if (op->id == id && op->announced)
+			return op;
+	}
+	op = link_begun(l, id);
+	return op && op->announced ? op : NULL;
+}
+
 int link_announce_done(struct msg_link *l, uint32_t id, int status)
 {
-	for (struct list *n = l->announced.next; n != &l->announced; n = n->next) {
-		struct msg_op *op = list_entry(n, struct msg_op, link);
+	struct msg_op *op = link_announced(l, id);
 
-		if (op->id != id)
-			continue;
-		l->nannounced--;
-		resps_forget(l, op);
+	if (!op)
+		return -EPROTO;
+	l->nannounced--;
+	op->announced = false;
+	op->over = true;
+	op->status = status;
+	resps_forget(l, op);
+	if (!op->in_wire && !op->served)
 		op_end(op, status);
-		return 0;
-	}
-	return -EPROTO;
+	return 0;
 }
 
 /* -------------------------------------------------------------------------- liveness */

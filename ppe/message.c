@@ -410,6 +410,22 @@ static int up_rx_immediate(void *user, uint64_t value)
 	return rx_immediate(user, value);
 }
 
+static int up_rx_key(void *user, const struct fab_key_req *r, struct fab_key *key)
+{
+	struct msg_link *l = user;
+
+	l->rx_seen = true;
+	return rx_key(l, r, key);
+}
+
+static void up_rx_fetched(void *user, const struct fab_read_req *r)
+{
+	struct msg_link *l = user;
+
+	l->rx_seen = true;
+	rx_fetched(l, r);
+}
+
 static void up_closed(void *user, int err)
 {
 	struct msg_link *l = user;
@@ -430,6 +446,8 @@ const struct fab_msg_user message_user = {
 	.rx_atomic = up_rx_atomic,
 	.rx_atomic_resp = up_rx_atomic_resp,
 	.rx_immediate = up_rx_immediate,
+	.rx_key = up_rx_key,
+	.rx_fetched = up_rx_fetched,
 	.closed = up_closed,
 };
 

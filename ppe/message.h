@@ -9,6 +9,7 @@
  *	msg_rx.c	what comes in, sorted: headers, and where payload goes
  *	msg_in.c	messages of the application, on their way to a receive
  *	msg_tagged.c	writes of the peer
+ *	msg_place.c	memory that the device of a wire reaches by itself
  *	msg_atomic.c	atomics, carried out for the peer; and results of ours
  *	msg_request.c	peers that ask a listening DTI for a connection
  *	match.c		receives and messages find each other
@@ -17,7 +18,8 @@
  * A descriptor that leaves its send queue becomes a msg_op; so one that cannot go on (its peer is not
  * connected, has given no credit, has not answered) keeps nobody else from going. It waits at its
  * peer; once it has begun it is named by wire messages in its link's `out`, in the order in which
- * they go; and then it is in the link's list of what it waits for.
+ * they go; and then it is in the link's list of what it waits for. The first of those in `out` may be
+ * on the wire for a while, and the peer may answer meanwhile: then it ends when the wire is done.
  */
 #ifndef PPE_MESSAGE_H
 #define PPE_MESSAGE_H
@@ -63,6 +65,7 @@ struct wire_msg {
 	struct list link;
 	uint8_t kind;    /* enum wire_kind */
 	uint8_t hdr_len; /* of the upper-layer header in front of the payload */
+	bool begun;      /* on the wire: it stays in `out`, whatever becomes of what it is about */
 	uint32_t offset, len;
 	const uint8_t *hdr;
 };
@@ -84,7 +87,9 @@ struct pull {
 struct msg_read {
 	struct list link; /* link->reads, in the order of the requests */
 	struct wire_msg wire;
-	struct pull *pull;
+	struct pull *pull; /* NULL: it has ended, and what comes is dropped */
+	bool offered;      /* the fabric was told where its answer goes */
+	bool over;         /* answered or refused while its request was still in `out` */
 	uint32_t sink, stag;
 	uint64_t to, sink_to;
 	uint32_t offset, len, got;
@@ -105,7 +110,8 @@ struct msg_resp {
 struct wire_send {
 	struct fab_send send;
 	struct fab_atomic atomic;
-	struct iovec iov[MSG_IOV_MAX + 1]; /* header */
+	struct iovec iov[MSG_IOV_MAX + 1];          /* header */
+	struct fab_region *region[MSG_IOV_MAX + 1]; /* of each */
 };
 
 /* A message of the engine's own. */
@@ -130,8 +136,10 @@ struct msg_op {
 	bool wire_busy; /* `wire` is in `out` */
 	bool begun, more_to_come; /* of a write: pieces */
 	bool announced, fetching, counted, held;
+	bool over;       /* its outcome is `status`; but the wire still has messages about it */
 	bool small;      /* which free list it comes from */
 	uint8_t in_wire; /* wire messages that name it */
+	uint16_t served; /* parts of it that the peer reads, and that are on the wire */
 	uint16_t flags;  /* PPE_POST_ */
 	int32_t status;
 	uint32_t length, offset; /* bytes in all; put into `out` so far */
@@ -227,7 +235,6 @@ struct msg_link {
 	struct fab_msg_conn *conn;
 	uint8_t state; /* enum link_state */
 	bool ulp;      /* an eta; else a stranger, for whom all is plain iWARP */
-	bool partial;  /* of the first in `out` a part is on the wire */
 	bool rx_seen, pinged;
 	bool proven; /* the peer has shown that it has our key */
 	bool ack_due, stalled;
@@ -240,8 +247,10 @@ struct msg_link {
 	/* going out */
 	struct list out;     /* struct wire_msg */
 	struct list *cursor; /* the message that link_peek() gave last */
+	struct list *edge;   /* the last one that is on the wire, or &out */
+	unsigned nbegun;     /* so many are */
 	struct list resps;
-	unsigned nresps, nresults;
+	unsigned nresps, nresults; /* that are not yet on the wire */
 	int64_t credit;
 	uint32_t announces, nannounced; /* that may be; that are */
 	uint32_t next_id, next_sink;
@@ -382,6 +391,10 @@ void link_drop(struct msg_link *l, int error, bool reset);
 void link_want(struct msg_link *l);
 const struct fab_send *link_peek(struct msg_link *l, unsigned i);
 void link_done(struct msg_link *l, unsigned n, unsigned begun);
+/* The operation with this id that is announced, or waits for a result, and is still in `out`. */
+struct msg_op *link_begun(const struct msg_link *l, uint32_t id);
+/* ... that is announced, there or no more. */
+struct msg_op *link_announced(const struct msg_link *l, uint32_t id);
 /* A message of the engine's own behind what is in `out`. Without memory for it the link fails. */
 void link_say(struct msg_link *l, enum ulp_op op, uint8_t code, uint32_t id);
 struct msg_ctl *link_ctl(struct msg_link *l, uint32_t len);
@@ -407,11 +420,13 @@ int pull_landed(struct msg_link *l, const struct fab_tagged *t);
 int pull_refused(struct msg_link *l, uint32_t sink, int status);
 void pull_forget(struct msg_link *l, struct pull *p);
 void pulls_fail(struct msg_link *l, int error);
-void read_describe(const struct msg_read *r, struct fab_send *s);
+void read_describe(const struct msg_link *l, struct msg_read *r, struct wire_send *out);
+void read_sent(struct msg_read *r);
 /* The peer's reads. */
 int resp_ask(struct msg_link *l, const struct fab_read_req *req);
 struct wire_msg *resp_next(struct msg_link *l);
 int resp_memory(const struct msg_link *l, struct msg_resp *r, struct iovec *iov);
+void resp_begun(struct msg_link *l, struct msg_resp *r);
 void resp_sent(struct msg_link *l, struct msg_resp *r, int error);
 void resps_drop(struct msg_link *l);
 /* An announced operation ends: nothing more is read from it. */
@@ -459,6 +474,17 @@ int rx_immediate(struct msg_link *l, uint64_t value);
 /* Data of writes that waited for an event slot. False: some still wait. */
 bool rx_tell_immediates(struct ppe_dti *d);
 void rx_forget_immediates(struct ppe_dti *d);
+
+/* msg_place.c */
+/* Whether a device may reach so much memory by itself: then its regions are named. */
+bool link_places(const struct msg_link *l, uint32_t len);
+/* Of each of @n entries of @iov the region of @sge's that it is in. */
+void regions_name(struct ppe_ual *ual, const struct ppe_sge *sge, unsigned nsge,
+		  const struct iovec *iov, unsigned n, struct fab_region **region);
+void op_regions(const struct msg_op *op, const struct iovec *iov, unsigned n,
+		struct fab_region **region);
+int rx_key(struct msg_link *l, const struct fab_key_req *r, struct fab_key *key);
+void rx_fetched(struct msg_link *l, const struct fab_read_req *r);
 
 /* msg_atomic.c */
 int rx_atomic(struct msg_link *l, const struct fab_atomic_req *r);

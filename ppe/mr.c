@@ -124,6 +124,14 @@ static int table_grow(struct mr_table *t)
 		memset(users + t->room, 0, (room - t->room) * sizeof(*users));
 		t->users = users;
 	}
+	if (t->named) {
+		struct fab_region **named = realloc(t->named, room * sizeof(*named));
+
+		if (!named)
+			return -ENOMEM;
+		memset(named + t->room, 0, (room - t->room) * sizeof(*named));
+		t->named = named;
+	}
 	t->room = room;
 	return 0;
 }
@@ -409,6 +417,65 @@ void mr_unuse(struct mr_table *t, uint32_t number)
 	t->users[number]--;
 }
 
+/* ---------------------------------------------------------------- for a wire's device */
+
+static unsigned fabric_access(unsigned access)
+{
+	return (access & (PPE_ACCESS_LOCAL_WRITE | PPE_ACCESS_REMOTE_WRITE) ? FAB_MAY_WRITE : 0) |
+	       (access & PPE_ACCESS_REMOTE_READ ? FAB_MAY_REMOTE_READ : 0) |
+	       (access & PPE_ACCESS_REMOTE_WRITE ? FAB_MAY_REMOTE_WRITE : 0);
+}
+
+static struct fab_region *region_name(struct mr_table *t, uint32_t number)
+{
+	const struct mr_entry *e = &t->entry[number];
+	struct fab_region *r;
+
+	if (!t->named)
+		t->named = calloc(t->room, sizeof(struct fab_region *));
+	r = t->named ? malloc(sizeof(*r)) : NULL;
+	if (!r)
+		return NULL;
+	*r = (struct fab_region){ .base = (void *)(uintptr_t)e->base,
+				  .len = e->len,
+				  .access = fabric_access(e->access) };
+	t->named[number] = r;
+	return r;
+}
+
+struct fab_region *mr_fabric_region(struct ppe_ual *ual, uint32_t region)
+{
+	struct mr_table *t = &ual->mrs;
+	uint32_t number = handle_number(region);
+	const struct mr_entry *e;
+
+	assert(turn_held(ual));
+	if (number >= t->count)
+		return NULL;
+	e = &t->entry[number];
+	if (!e->live || e->generation != handle_generation(region) || is_scattered(e) ||
+	    e->len == SIZE_MAX)
+		return NULL;
+	return t->named && t->named[number] ? t->named[number] : region_name(t, number);
+}
+
+/* Nothing finds it any more. Connections may end within this call. */
+static void region_unname(struct ppe_ual *ual, uint32_t number)
+{
+	struct mr_table *t = &ual->mrs;
+	struct fab_region *r = t->named ? t->named[number] : NULL;
+
+	if (!r)
+		return;
+	t->named[number] = NULL;
+	/* what a link was asked for may name it */
+	ual->sends_of = NULL;
+	ual->nsends = 0;
+	if (ual->fabric.msg->region_gone)
+		ual->fabric.msg->region_gone(ual->fabric.m, r);
+	free(r);
+}
+
 /* -------------------------------------------------------------------------- ending */
 
 static void remote_leave(struct ppe_ual *ual, struct mr_remote *r)
@@ -436,6 +503,7 @@ int ppe_mr_deregister(struct ppe_ual *ual, struct ppe_mr mr)
 			remote_leave(ual, e->remote);
 		region_leave(&ual->mrs, handle_number(mr.region));
 		count(ual, regions, -1);
+		region_unname(ual, handle_number(mr.region));
 	}
 	turn_unlock(ual);
 	return err;
@@ -444,9 +512,13 @@ int ppe_mr_deregister(struct ppe_ual *ual, struct ppe_mr mr)
 void mr_table_destroy(struct mr_table *t)
 {
 	/* at the end of all: what they refer to is gone already */
-	for (uint32_t i = 0; i < t->count; i++)
+	for (uint32_t i = 0; i < t->count; i++) {
 		if (t->entry[i].live)
 			free(t->entry[i].remote);
+		if (t->named)
+			free(t->named[i]);
+	}
+	free(t->named);
 	free(t->entry);
 	free(t->users);
 	memset(t, 0, sizeof(*t));

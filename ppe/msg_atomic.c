@@ -21,7 +21,7 @@ static struct msg_op *fetch_of(struct msg_link *l, uint32_t id)
 		if (op->id == id)
 			return op;
 	}
-	return NULL;
+	return link_begun(l, id);
 }
 
 static size_t iov_bytes(const struct iovec *iov, int n)
@@ -39,7 +39,7 @@ int rx_result(struct msg_link *l, uint32_t id, int status, const uint8_t *p, uin
 	struct iovec iov[PPE_ATOMIC_SGE];
 	int n;
 
-	if (!op)
+	if (!op || !op->fetching)
 		return -EPROTO;
 	l->nfetches--;
 	if (!status) {
@@ -51,7 +51,11 @@ int rx_result(struct msg_link *l, uint32_t id, int status, const uint8_t *p, uin
 		else
 			iov_scatter(iov, n, p, len);
 	}
-	op_end(op, status);
+	op->fetching = false;
+	op->over = true;
+	op->status = status;
+	if (!op->in_wire)
+		op_end(op, status);
 	if (!list_empty(&l->pulls))
 		link_want(l);
 	return 0;

@@ -37,9 +37,9 @@ void in_free(struct msg_in *in)
 {
 	list_del(&in->link);
 	if (in->l) {
-		pull_forget(in->l, &in->pull);
 		if (in->l->cur == in)
 			in->l->cur = NULL;
+		pull_forget(in->l, &in->pull);
 	}
 	free(in);
 }

@@ -420,6 +420,7 @@ static struct wire_msg *wire_of(struct msg_op *op, struct wire_msg *w, enum wire
 				uint32_t len)
 {
 	w->kind = kind;
+	w->begun = false;
 	w->hdr = op->hdr ? op->hdr : op->hdr_small;
 	w->hdr_len = 0;
 	w->offset = op->offset;
@@ -702,11 +703,15 @@ struct wire_msg *op_next(struct msg_link *l, struct msg_peer *peer)
 	return NULL;
 }
 
-/* What tells that it is over. */
+/* What tells that it is over; unless that came while the wire was still busy with it. */
 static void op_await(struct msg_link *l, struct msg_op *op)
 {
-	if (op->announced)
+	if (op->over && !op->served)
+		op_end(op, op->status);
+	else if (op->announced || op->over)
 		list_add_tail(&l->announced, &op->link);
+	else if (op->held)
+		list_add_tail(&l->held, &op->link);
 	else if (op->fetching)
 		list_add_tail(&l->fetches, &op->link);
 	else if (op->counted && (int32_t)(op->seq_last - l->tx_acked) > 0)

@@ -4,8 +4,12 @@
  *
  * Ours: a pull (a read of the application, or a message that the peer has announced) is asked for in
  * pieces, no more at a time than the peer serves (ORD). Each has a sink STag of its own, a number that
- * is used once; what comes back must be what was asked for, in order. A pull that has ended leaves its
- * requests behind, and what still comes for them is dropped.
+ * is used once; what comes back must be what was asked for, each answer in order. Which of them comes
+ * first does not matter: one that a device brings may overtake one that comes in messages. A pull that
+ * has ended leaves its requests behind, and what still comes for them is dropped.
+ *
+ * A device is told with the request where the answer goes. It may put it there until the read has been
+ * answered, or read_over() says that it will not be.
  *
  * The peer's: each is looked up anew whenever a part of its answer is written, so that memory which
  * has been taken back is never read. What is refused is told by ULP_READ_NAK to an eta, and to a
@@ -111,42 +115,15 @@ struct wire_msg *pull_next(struct msg_link *l)
 	return &r->wire;
 }
 
-void read_describe(const struct msg_read *r, struct fab_send *s)
+static struct msg_read *read_find(const struct msg_link *l, uint32_t sink)
 {
-	s->op = FAB_READ;
-	s->stag = r->stag;
-	s->to = r->to;
-	s->read_len = r->len;
-	s->sink_stag = r->sink;
-	s->sink_to = r->sink_to;
-}
+	for (struct list *n = l->reads.next; n != &l->reads; n = n->next) {
+		struct msg_read *r = list_entry(n, struct msg_read, link);
 
-static void read_free(struct msg_link *l, struct msg_read *r)
-{
-	list_del(&r->link);
-	list_del(&r->wire.link);
-	l->nreads--;
-	free(r);
-	if (!list_empty(&l->pulls) || (l->peer->l == l && !list_empty(&l->peer->waiting)))
-		link_want(l);
-}
-
-/* An answer to what has not been sent yet is none. */
-static bool is_asked(const struct msg_read *r)
-{
-	return !list_linked(&r->wire.link);
-}
-
-static struct msg_read *read_due(struct msg_link *l, const struct fab_tagged *t)
-{
-	struct msg_read *r;
-
-	if (list_empty(&l->reads))
-		return NULL;
-	r = list_entry(l->reads.next, struct msg_read, link);
-	if (t->stag != r->sink || t->to != r->sink_to + r->got || t->len > r->len - r->got)
-		return NULL;
-	return is_asked(r) ? r : NULL;
+		if (r->sink == sink)
+			return r;
+	}
+	return NULL;
 }
 
 static int read_memory(const struct msg_read *r, uint32_t offset, uint32_t len, struct iovec *iov)
@@ -157,17 +134,90 @@ static int read_memory(const struct msg_read *r, uint32_t offset, uint32_t len, 
 	return in_memory(list_entry(r->pull, struct msg_in, pull), r->offset + offset, len, iov);
 }
 
+static void read_regions(const struct msg_link *l, const struct msg_read *r,
+			 const struct iovec *iov, unsigned n, struct fab_region **region)
+{
+	const struct msg_recv *recv;
+
+	if (r->pull->is_op) {
+		op_regions(list_entry(r->pull, struct msg_op, pull), iov, n, region);
+		return;
+	}
+	recv = list_entry(r->pull, struct msg_in, pull)->recv;
+	regions_name(l->d->ual, recv->sge, recv->nsge, iov, n, region);
+}
+
+/* Where its answer goes; nowhere, if it cannot go there. */
+static void read_offer(const struct msg_link *l, struct msg_read *r, struct wire_send *out)
+{
+	int n;
+
+	if (!r->pull || r->pull->status || !link_places(l, r->len))
+		return;
+	n = read_memory(r, 0, r->len, out->iov);
+	if (n <= 0)
+		return;
+	read_regions(l, r, out->iov, n, out->region);
+	out->send.niov = n;
+	out->send.regions = out->region;
+	r->offered = true;
+}
+
+void read_describe(const struct msg_link *l, struct msg_read *r, struct wire_send *out)
+{
+	struct fab_send *s = &out->send;
+
+	s->op = FAB_READ;
+	s->stag = r->stag;
+	s->to = r->to;
+	s->read_len = r->len;
+	s->sink_stag = r->sink;
+	s->sink_to = r->sink_to;
+	read_offer(l, r, out);
+}
+
+/* Its request is done with. */
+void read_sent(struct msg_read *r)
+{
+	if (r->over)
+		free(r);
+}
+
+static void read_free(struct msg_link *l, struct msg_read *r)
+{
+	list_del(&r->link);
+	l->nreads--;
+	if (list_linked(&r->wire.link))
+		r->over = true;
+	else
+		free(r);
+	if (!list_empty(&l->pulls) || (l->peer->l == l && !list_empty(&l->peer->waiting)))
+		link_want(l);
+}
+
+/* An answer to what has not been sent yet is none. */
+static bool is_asked(const struct msg_read *r)
+{
+	return !list_linked(&r->wire.link) || r->wire.begun;
+}
+
+static struct msg_read *read_due(struct msg_link *l, const struct fab_tagged *t)
+{
+	struct msg_read *r = read_find(l, t->stag);
+
+	if (!r || t->to != r->sink_to + r->got || t->len > r->len - r->got)
+		return NULL;
+	return is_asked(r) ? r : NULL;
+}
+
 /* @t is what is left of a segment: all before it is in place. */
 int pull_place(struct msg_link *l, const struct fab_tagged *t, struct iovec *iov)
 {
-	struct msg_read *r;
+	struct msg_read *r = read_find(l, t->stag);
 	int n;
 
-	if (list_empty(&l->reads))
-		return -EPROTO;
-	r = list_entry(l->reads.next, struct msg_read, link);
-	if (!is_asked(r) || t->stag != r->sink || t->to < r->sink_to ||
-	    t->to - r->sink_to > r->len || t->len > r->len - (t->to - r->sink_to))
+	if (!r || !is_asked(r) || t->to < r->sink_to || t->to - r->sink_to > r->len ||
+	    t->len > r->len - (t->to - r->sink_to))
 		return -EPROTO;
 	if (!r->pull || r->pull->status)
 		return 0;
@@ -202,39 +252,68 @@ int pull_landed(struct msg_link *l, const struct fab_tagged *t)
 	return 0;
 }
 
+/*
+ * No device reaches its sink any more. That may be the end of the link, if one was just about to; so
+ * nothing is half done when this is called.
+ */
+static void sink_over(struct msg_link *l, struct msg_read *r)
+{
+	const struct fab_msg_ops *fabric = l->d->ual->fabric.msg;
+
+	r->offered = false;
+	if (l->state == LINK_OPEN && fabric->read_over)
+		fabric->read_over(l->conn, r->sink);
+}
+
 int pull_refused(struct msg_link *l, uint32_t sink, int status)
+{
+	struct msg_read *r = read_find(l, sink);
+	struct pull *p;
+
+	if (!r || r->got || !is_asked(r))
+		return -EPROTO;
+	if (r->offered) {
+		sink_over(l, r);
+		if (l->state != LINK_OPEN)
+			return 0;
+	}
+	p = r->pull;
+	read_free(l, r);
+	if (!p)
+		return 0;
+	p->asked--;
+	if (!p->status)
+		p->status = status;
+	list_del(&p->link); /* no more is asked for */
+	if (!p->asked)
+		pull_end(p, p->status);
+	return 0;
+}
+
+static struct msg_read *read_left_offered(const struct msg_link *l)
 {
 	for (struct list *n = l->reads.next; n != &l->reads; n = n->next) {
 		struct msg_read *r = list_entry(n, struct msg_read, link);
-		struct pull *p = r->pull;
 
-		if (r->sink != sink)
-			continue;
-		if (r->got || !is_asked(r))
-			return -EPROTO;
-		read_free(l, r);
-		if (!p)
-			return 0;
-		p->asked--;
-		if (!p->status)
-			p->status = status;
-		list_del(&p->link); /* no more is asked for */
-		if (!p->asked)
-			pull_end(p, p->status);
-		return 0;
+		if (!r->pull && r->offered && is_asked(r))
+			return r;
 	}
-	return -EPROTO;
+	return NULL;
 }
 
 void pull_forget(struct msg_link *l, struct pull *p)
 {
+	struct msg_read *r;
+
 	list_del(&p->link);
 	for (struct list *n = l->reads.next; n != &l->reads; n = n->next) {
-		struct msg_read *r = list_entry(n, struct msg_read, link);
-
+		r = list_entry(n, struct msg_read, link);
 		if (r->pull == p)
 			r->pull = NULL;
 	}
+	/* each may be the end of the link, and of those that follow */
+	while ((r = read_left_offered(l)))
+		sink_over(l, r);
 }
 
 /* The link is dead. Messages that were pulled are ended by rx_abandon(). */
@@ -268,15 +347,7 @@ void pulls_fail(struct msg_link *l, int error)
 
 static struct msg_op *announced_op(const struct msg_link *l, const struct fab_read_req *req)
 {
-	if (!l->ulp || req->to < ULP_SOURCE_TO)
-		return NULL;
-	for (struct list *n = l->announced.next; n != &l->announced; n = n->next) {
-		struct msg_op *op = list_entry(n, struct msg_op, link);
-
-		if (op->id == req->stag)
-			return op;
-	}
-	return NULL;
+	return l->ulp && req->to >= ULP_SOURCE_TO ? link_announced(l, req->stag) : NULL;
 }
 
 int resp_memory(const struct msg_link *l, struct msg_resp *r, struct iovec *iov)
@@ -337,11 +408,30 @@ struct wire_msg *resp_next(struct msg_link *l)
 	return node ? &list_entry(node, struct msg_resp, link)->wire : NULL;
 }
 
+/* The peer may have its answer before we hear that it was sent, and ask for more. */
+void resp_begun(struct msg_link *l, struct msg_resp *r)
+{
+	l->nresps--;
+	if (r->op && !r->gone)
+		r->op->served++;
+}
+
+/* What the peer has read in full and said so is over when nothing reads from it. */
+static void served(struct msg_op *op)
+{
+	op->served--;
+	if (op->over && !op->served && !op->in_wire)
+		op_end(op, op->status);
+}
+
 void resp_sent(struct msg_link *l, struct msg_resp *r, int error)
 {
 	struct ppe_dti *d = l->d;
 
-	l->nresps--;
+	if (!r->wire.begun)
+		l->nresps--;
+	else if (r->op && !r->gone && l->state == LINK_OPEN)
+		served(r->op);
 	if (!error && !r->op && !(r->req.sink_to & ULP_SINK_MORE)) {
 		mr_counted(d->ual, r->region, PPE_ACCESS_REMOTE_READ);
 		msg_count(d, NULL, PPE_COUNT_REMOTE_READ, true);
@@ -369,7 +459,9 @@ void resps_forget(struct msg_link *l, const struct msg_op *op)
 	for (struct list *n = l->out.next; n != &l->out; n = n->next) {
 		struct wire_msg *w = list_entry(n, struct wire_msg, link);
 
-		if (w->kind == WIRE_RESP && list_entry(w, struct msg_resp, wire)->op == op)
+		/* it ends when the wire is done with those that have begun */
+		if (w->kind == WIRE_RESP && !w->begun &&
+		    list_entry(w, struct msg_resp, wire)->op == op)
 			list_entry(w, struct msg_resp, wire)->gone = true;
 	}
 }
