@@ -17,6 +17,7 @@
 #define WRITE_TRIES 16
 
 void (*stub_step)(void);
+bool stub_places;
 
 static pthread_mutex_t stub_lock = PTHREAD_MUTEX_INITIALIZER;
 static const char thread_mark_base;
@@ -131,7 +132,7 @@ static bool msg_has_work(const struct fab_msg_conn *c)
 	if (c->connecting)
 		return c->connect_ready;
 	return (c->rx_want && c->in_count) || (c->close_ready && !c->in_count) ||
-	       (c->tx_want && (!c->tx_blocked || c->window));
+	       (c->tx_want && (!c->tx_blocked || c->window)) || stub_place_ready(c);
 }
 
 static bool fab_has_work(struct fab *fab)
@@ -228,14 +229,14 @@ static void reap(struct fab *fab, bool all)
 	}
 }
 
-static void enter(struct fab *fab)
+void stub_enter(struct fab *fab)
 {
 	check_turn(fab);
 	step();
 	fab->depth++;
 }
 
-static void leave(struct fab *fab)
+void stub_leave(struct fab *fab)
 {
 	lock();
 	if (!--fab->depth)
@@ -522,10 +523,33 @@ static void conn_transmit(struct fab_conn *c)
 
 /* ------------------------------------------------------------------------ messages */
 
-static void msg_closed(struct fab_msg_conn *c, int err)
+void stub_msg_end(struct fab_msg_conn *c, int err)
 {
 	c->close_told = true;
 	c->ops->closed(c->user, err);
+}
+
+static void msg_next(struct fab_msg_conn *c)
+{
+	lock();
+	c->in_off = 0;
+	c->in_first++;
+	c->in_count--;
+	unlock();
+}
+
+/* An eta's messages are always there as a whole. */
+static bool msg_whole(struct fab_msg_conn *c)
+{
+	uint32_t len = c->in_len[c->in_first % STUB_MSGS];
+	int err = c->ops->rx_whole(c->user, c->in.data + c->in.off, len);
+
+	assert(err <= 0);
+	c->in.off += len;
+	msg_next(c);
+	if (err && !c->dead)
+		stub_msg_end(c, err);
+	return !err && !c->dead;
 }
 
 static bool msg_piece(struct fab_msg_conn *c)
@@ -536,6 +560,8 @@ static bool msg_piece(struct fab_msg_conn *c)
 	size_t room;
 	int n;
 
+	if (c->fab->who)
+		return msg_whole(c);
 	lock();
 	len = c->in_len[c->in_first % STUB_MSGS];
 	unlock();
@@ -548,7 +574,7 @@ static bool msg_piece(struct fab_msg_conn *c)
 	if (c->dead || n == -EAGAIN)
 		return false;
 	if (n < 0) {
-		msg_closed(c, n);
+		stub_msg_end(c, n);
 		return false;
 	}
 	c->rx_want = true;
@@ -562,11 +588,7 @@ static bool msg_piece(struct fab_msg_conn *c)
 	c->ops->rx_done(c->user, &piece);
 	if (!piece.last)
 		return !c->dead;
-	lock();
-	c->in_off = 0;
-	c->in_first++;
-	c->in_count--;
-	unlock();
+	msg_next(c);
 	return !c->dead;
 }
 
@@ -590,6 +612,10 @@ static void msg_transmit(struct fab_msg_conn *c)
 	if (c->shut)
 		return;
 	c->tx_want = false;
+	if (stub_places) {
+		stub_place_transmit(c);
+		return;
+	}
 	while (!partial && c->out_count < STUB_MSGS) {
 		const struct fab_send *s = c->ops->tx_peek(c->user, peeked);
 		uint32_t left, n;
@@ -619,7 +645,7 @@ static void msg_transmit(struct fab_msg_conn *c)
 	}
 	if (!peeked) {
 		if (c->out_off)
-			msg_closed(c, -ECONNABORTED); /* the rest of a message is gone */
+			stub_msg_end(c, -ECONNABORTED); /* the rest of a message is gone */
 		return;
 	}
 	if (done < peeked)
@@ -627,8 +653,13 @@ static void msg_transmit(struct fab_msg_conn *c)
 	c->ops->tx_done(c->user, done, partial);
 }
 
-/* Peers that are no etas: what this stub has is all that those get. */
+/* Peers are no etas, if the test does not say so: what this stub has is all that those get. */
 static const struct fab_msg_peer stranger = { .ord = 16, .ird = 16 };
+
+static const struct fab_msg_peer *peer_of(const struct fab_msg_conn *c)
+{
+	return c->fab->who ? c->fab->who : &stranger;
+}
 
 static void msg_progress(struct fab_msg_conn *c)
 {
@@ -652,12 +683,14 @@ static void msg_progress(struct fab_msg_conn *c)
 		c->connecting = false;
 		if (err)
 			c->dead = true;
-		c->ops->connected(c->user, err, err ? NULL : &stranger, c->pdata, c->pdata_len);
+		c->ops->connected(c->user, err, err ? NULL : peer_of(c), c->pdata, c->pdata_len);
 		return;
 	}
 	msg_receive(c, 64);
+	if (!c->dead && !c->close_told)
+		stub_place_progress(c);
 	if (!c->dead && !c->close_told && c->close_ready && !c->in_count)
-		msg_closed(c, c->close_err);
+		stub_msg_end(c, c->close_err);
 	else if (c->tx_blocked && c->window)
 		c->tx_blocked = false;
 }
@@ -733,7 +766,7 @@ static int stub_progress(struct fab *fab, int budget)
 	int done = 0;
 	struct list *n;
 
-	enter(fab);
+	stub_enter(fab);
 	fab->calls.progress++;
 	for (n = fab->listeners.next; n != &fab->listeners; n = n->next)
 		done += accept_run(list_entry(n, struct fab_listener, link));
@@ -749,7 +782,7 @@ static int stub_progress(struct fab *fab, int budget)
 		if (msg_work_of(c))
 			msg_progress(c);
 	}
-	leave(fab);
+	stub_leave(fab);
 	return done;
 }
 
@@ -757,7 +790,7 @@ static void stub_flush(struct fab *fab)
 {
 	struct list *n;
 
-	enter(fab);
+	stub_enter(fab);
 	fab->calls.flush++;
 	for (n = fab->conns.next; n != &fab->conns; n = n->next) {
 		struct fab_conn *c = list_entry(n, struct fab_conn, link);
@@ -771,7 +804,7 @@ static void stub_flush(struct fab *fab)
 		if (c->tx_want && !c->tx_blocked && !c->dead && !c->connecting && !c->close_told)
 			msg_transmit(c);
 	}
-	leave(fab);
+	stub_leave(fab);
 }
 
 /* ---------------------------------------------------------- calls on stream connections */
@@ -794,7 +827,7 @@ static int stub_listen(struct fab *fab, const struct fab_listen_attr *attr,
 	struct fab_listener *l = calloc(1, sizeof(*l));
 
 	assert(l);
-	enter(fab);
+	stub_enter(fab);
 	l->fab = fab;
 	l->ops = ops;
 	l->user = user;
@@ -802,24 +835,24 @@ static int stub_listen(struct fab *fab, const struct fab_listen_attr *attr,
 	lock();
 	list_add_tail(&fab->listeners, &l->link);
 	unlock();
-	leave(fab);
+	stub_leave(fab);
 	*out = l;
 	return 0;
 }
 
 static int stub_accept(struct fab_listener *l)
 {
-	enter(l->fab);
+	stub_enter(l->fab);
 	l->posted++;
-	leave(l->fab);
+	stub_leave(l->fab);
 	return 0;
 }
 
 static unsigned stub_unaccept(struct fab_listener *l, unsigned n)
 {
-	enter(l->fab);
+	stub_enter(l->fab);
 	l->posted -= n < l->posted ? n : l->posted;
-	leave(l->fab);
+	stub_leave(l->fab);
 	return l->posted;
 }
 
@@ -833,12 +866,12 @@ static void stub_unlisten(struct fab_listener *l)
 {
 	struct fab *fab = l->fab;
 
-	enter(fab);
+	stub_enter(fab);
 	assert(!l->dead);
 	for (unsigned i = 0; i < l->nwaiting; i++)
 		l->waiting[i]->dead = true;
 	l->dead = true;
-	leave(fab);
+	stub_leave(fab);
 }
 
 static int stub_connect(struct fab *fab, const struct fab_connect_attr *attr,
@@ -847,7 +880,7 @@ static int stub_connect(struct fab *fab, const struct fab_connect_attr *attr,
 	struct fab_conn *c;
 
 	(void)attr;
-	enter(fab);
+	stub_enter(fab);
 	lock();
 	c = conn_new(fab);
 	c->ops = ops;
@@ -856,7 +889,7 @@ static int stub_connect(struct fab *fab, const struct fab_connect_attr *attr,
 	c->connect_ready = !fab->held;
 	c->connect_err = fab->connect_error;
 	unlock();
-	leave(fab);
+	stub_leave(fab);
 	*out = c;
 	return 0;
 }
@@ -881,27 +914,27 @@ static void stub_tx_want(struct fab_conn *c)
 
 static void stub_tx_now(struct fab_conn *c)
 {
-	enter(c->fab);
+	stub_enter(c->fab);
 	c->tx_want = true;
 	if (!c->tx_blocked && !c->connecting)
 		conn_transmit(c);
-	leave(c->fab);
+	stub_leave(c->fab);
 }
 
 static void stub_rx_want(struct fab_conn *c)
 {
-	enter(c->fab);
+	stub_enter(c->fab);
 	assert(!c->dead);
 	lock();
 	if (!c->eof_told)
 		c->rx_want = true;
 	unlock();
-	leave(c->fab);
+	stub_leave(c->fab);
 }
 
 static int stub_shutdown(struct fab_conn *c)
 {
-	enter(c->fab);
+	stub_enter(c->fab);
 	c->fab->calls.shutdown++;
 	c->shut = true;
 	if (c->peer) {
@@ -909,13 +942,13 @@ static int stub_shutdown(struct fab_conn *c)
 		c->peer->in_eof = true;
 		unlock_poke(c->peer->fab);
 	}
-	leave(c->fab);
+	stub_leave(c->fab);
 	return 0;
 }
 
 static void stub_conn_close(struct fab_conn *c, bool reset)
 {
-	enter(c->fab);
+	stub_enter(c->fab);
 	assert(!c->dead);
 	lock();
 	c->fab->calls.close++;
@@ -930,7 +963,7 @@ static void stub_conn_close(struct fab_conn *c, bool reset)
 		c->peer = NULL;
 	}
 	unlock();
-	leave(c->fab);
+	stub_leave(c->fab);
 }
 
 static int stub_conn_addr(struct fab_conn *c, union fab_addr *local, union fab_addr *peer)
@@ -991,6 +1024,7 @@ static struct fab_msg_conn *msg_new(struct fab *fab)
 	assert(c);
 	c->fab = fab;
 	c->window = SIZE_MAX;
+	c->max_begun = STUB_BEGUN;
 	list_add_tail(&fab->mconns, &c->link);
 	return c;
 }
@@ -1043,7 +1077,7 @@ static void stub_msg_unlisten(struct fab_msg_listener *l)
 {
 	struct fab *fab = l->fab;
 
-	enter(fab);
+	stub_enter(fab);
 	l->dead = true;
 	for (struct list *n = fab->mconns.next; n != &fab->mconns; n = n->next) {
 		struct fab_msg_conn *c = list_entry(n, struct fab_msg_conn, link);
@@ -1052,7 +1086,7 @@ static void stub_msg_unlisten(struct fab_msg_listener *l)
 		if (c->listener == l && !c->asked)
 			c->dead = true;
 	}
-	leave(fab);
+	stub_leave(fab);
 }
 
 static int stub_msg_connect(struct fab_msg *m, const struct fab_connect_attr *attr,
@@ -1063,7 +1097,7 @@ static int stub_msg_connect(struct fab_msg *m, const struct fab_connect_attr *at
 
 	(void)attr;
 	(void)hello;
-	enter(m->fab);
+	stub_enter(m->fab);
 	lock();
 	c = msg_new(m->fab);
 	c->ops = ops;
@@ -1075,7 +1109,7 @@ static int stub_msg_connect(struct fab_msg *m, const struct fab_connect_attr *at
 	if (len)
 		memcpy(c->answer, pdata, len);
 	unlock();
-	leave(m->fab);
+	stub_leave(m->fab);
 	*out = c;
 	return 0;
 }
@@ -1084,7 +1118,7 @@ static int stub_msg_accept(struct fab_msg_conn *c, const struct fab_hello *hello
 			   size_t len, const struct fab_msg_user *ops, void *user)
 {
 	(void)hello;
-	enter(c->fab);
+	stub_enter(c->fab);
 	assert(c->listener && c->asked && !c->dead);
 	lock();
 	c->listener = NULL;
@@ -1098,20 +1132,20 @@ static int stub_msg_accept(struct fab_msg_conn *c, const struct fab_hello *hello
 		memcpy(c->answer, pdata, len);
 	c->pdata_len = 0;
 	unlock();
-	leave(c->fab);
+	stub_leave(c->fab);
 	return 0;
 }
 
 static void stub_msg_reject(struct fab_msg_conn *c, const void *pdata, size_t len)
 {
-	enter(c->fab);
+	stub_enter(c->fab);
 	assert(c->listener && c->asked && !c->dead);
 	c->answer_len = len;
 	if (len)
 		memcpy(c->answer, pdata, len);
 	c->rejected = true;
 	c->dead = true;
-	leave(c->fab);
+	stub_leave(c->fab);
 }
 
 static void stub_msg_tx_want(struct fab_msg_conn *c)
@@ -1123,40 +1157,40 @@ static void stub_msg_tx_want(struct fab_msg_conn *c)
 
 static void stub_msg_tx_now(struct fab_msg_conn *c)
 {
-	enter(c->fab);
+	stub_enter(c->fab);
 	c->tx_want = true;
 	if (!c->tx_blocked && !c->connecting)
 		msg_transmit(c);
-	leave(c->fab);
+	stub_leave(c->fab);
 }
 
 static void stub_msg_rx_want(struct fab_msg_conn *c)
 {
-	enter(c->fab);
+	stub_enter(c->fab);
 	assert(!c->dead);
 	c->rx_want = true;
-	leave(c->fab);
+	stub_leave(c->fab);
 }
 
 static int stub_msg_shutdown(struct fab_msg_conn *c)
 {
-	enter(c->fab);
+	stub_enter(c->fab);
 	assert(!c->dead);
 	c->shut = true;
 	c->fab->calls.shutdown++;
-	leave(c->fab);
+	stub_leave(c->fab);
 	return 0;
 }
 
 static void stub_msg_conn_close(struct fab_msg_conn *c, bool reset)
 {
-	enter(c->fab);
+	stub_enter(c->fab);
 	assert(!c->dead);
 	c->fab->calls.close++;
 	c->fab->calls.reset += reset;
 	c->reset = reset;
 	c->dead = true;
-	leave(c->fab);
+	stub_leave(c->fab);
 }
 
 static int stub_msg_conn_addr(struct fab_msg_conn *c, union fab_addr *local, union fab_addr *peer)
@@ -1183,12 +1217,23 @@ static const struct fab_msg_ops stub_msg_ops = {
 	.conn_addr = stub_msg_conn_addr,
 };
 
+static struct fab_msg_ops stub_place_ops;
+
+static const struct fab_msg_ops *placing(void)
+{
+	stub_place_ops = stub_msg_ops;
+	stub_place_ops.region_gone = stub_place_gone;
+	stub_place_ops.read_over = stub_place_over;
+	return &stub_place_ops;
+}
+
 /* ------------------------------------------------------------- in place of fabric.c */
 
 int fabric_open(const char *name, const struct fab_env *env, const struct fab_msg_attr *attr,
 		struct fabric *out)
 {
-	struct fabric f = { .stream = &stub_stream_ops, .msg = &stub_msg_ops };
+	struct fabric f = { .stream = &stub_stream_ops,
+			    .msg = stub_places ? placing() : &stub_msg_ops };
 
 	if (name && strcmp(name, "stub"))
 		return -ENOENT;

@@ -34,7 +34,8 @@ struct fab {
 	unsigned depth, conn_count;
 	_Atomic uint32_t sleeping; /* threads in wait() */
 	_Atomic(const void *) sleeper;
-	bool held; /* connects wait for stub_connect_done() */
+	bool held;                      /* connects wait for stub_connect_done() */
+	const struct fab_msg_peer *who; /* of message connections; NULL: a stranger */
 	int connect_error;
 	int iov_max; /* what a write may carry */
 	size_t io_bytes;
@@ -42,6 +43,9 @@ struct fab {
 	/* between rx_next and the bytes' arrival: what a hostile application may do meanwhile */
 	void (*before_landing)(struct fab_conn *conn, void *arg);
 	void *arg;
+	/* if it places: */
+	unsigned nregions, ngone; /* it was named; it was told the end of */
+	void (*over)(struct fab_msg_conn *conn, uint32_t sink);
 };
 
 struct fab_conn {
@@ -81,6 +85,24 @@ struct fab_msg {
 	struct fab *fab;
 };
 
+#define STUB_BEGUN 64
+
+/* A message that a placing fabric has on the wire. */
+struct stub_begun {
+	struct fab_send send;
+	struct iovec iov[MSG_IOV_MAX + 1];
+	struct fab_region *region[MSG_IOV_MAX + 1]; /* NULL, too, if none were named */
+	bool complete;
+};
+
+/* Where the answer of a read goes. */
+struct stub_sink {
+	uint32_t stag;
+	unsigned n;
+	struct iovec iov[MSG_IOV_MAX + 1];
+	struct fab_region *region[MSG_IOV_MAX + 1];
+};
+
 struct fab_msg_conn {
 	struct list link;
 	struct fab *fab;
@@ -102,6 +124,12 @@ struct fab_msg_conn {
 	size_t pdata_len;
 	uint8_t answer[FAB_PDATA_MAX];
 	size_t answer_len;
+	/* if it places: */
+	struct stub_begun begun[STUB_BEGUN];
+	struct stub_sink sink[STUB_BEGUN];
+	unsigned nbegun, max_begun, nsinks, novers;
+	unsigned ask_again; /* of those begun, the one that it asks for again */
+	uint32_t last_over;
 };
 
 struct fab_msg_listener {
@@ -115,6 +143,12 @@ struct fab_msg_listener {
 
 /* Called at the steps of the protocol, with no lock held; for random delays. */
 extern void (*stub_step)(void);
+
+/*
+ * Fabrics that are opened have devices: messages stay on the wire until the test completes them, and
+ * regions and sinks are noted (stub_place.c).
+ */
+extern bool stub_places;
 
 struct fab *stub_of(struct ppe_ual *ual);
 
@@ -142,5 +176,25 @@ void stub_msg_closed(struct fab_msg_conn *c, int err);
 void stub_msg_connect_done(struct fab_msg_conn *c, int err, const void *pdata, size_t len);
 struct fab_msg_conn *stub_msg_request(struct fab_msg_listener *l, const void *pdata, size_t len);
 void stub_msg_withdraw(struct fab_msg_conn *c);
+
+/* Those of a placing fabric; and upcalls, made at once. */
+void stub_msg_complete(struct fab_msg_conn *c, unsigned i);
+int stub_msg_tagged(struct fab_msg_conn *c, const struct fab_tagged *t, const void *data);
+/* The whole answer of a read of @sink's, as its device would place it. */
+void stub_msg_place(struct fab_msg_conn *c, uint32_t sink, uint64_t to, const void *data,
+		    uint32_t len);
+int stub_msg_read(struct fab_msg_conn *c, const struct fab_read_req *r);
+int stub_msg_key(struct fab_msg_conn *c, const struct fab_key_req *r, struct fab_key *key);
+void stub_msg_fetched(struct fab_msg_conn *c, const struct fab_read_req *r);
+
+/* Between stub_fabric.c and stub_place.c */
+void stub_enter(struct fab *fab);
+void stub_leave(struct fab *fab);
+void stub_msg_end(struct fab_msg_conn *c, int err);
+bool stub_place_ready(const struct fab_msg_conn *c);
+void stub_place_transmit(struct fab_msg_conn *c);
+void stub_place_progress(struct fab_msg_conn *c);
+void stub_place_gone(struct fab_msg *m, struct fab_region *region);
+void stub_place_over(struct fab_msg_conn *c, uint32_t sink);
 
 #endif
