@@ -4,7 +4,8 @@
  *
  *	message.c	a DTI of this service: its life, and its queues' way into what follows
  *	peer.c		who the peers are, and how connections to them come about and end
- *	link.c		one connection: what goes out next, what is acknowledged, whether it lives
+ *	link.c		one connection: what goes out next, whether it lives
+ *	msg_ack.c	what is acknowledged, ours and the peer's
  *	msg_op.c	operations on their way out: sends, writes, reads, atomics
  *	msg_rx.c	what comes in, sorted: headers, and where payload goes
  *	msg_in.c	messages of the application, on their way to a receive
@@ -155,6 +156,13 @@ struct msg_op {
 			  sizeof(struct ulp_source)];
 	union ppe_slot s[];
 };
+
+/* The one that @w, of such a kind, is embedded in. */
+static inline struct msg_op *wire_op(struct wire_msg *w)
+{
+	return w->kind == WIRE_IMMEDIATE ? list_entry(w, struct msg_op, immediate)
+					 : list_entry(w, struct msg_op, wire);
+}
 
 /* A message service request, taken apart; valid as long as the op. */
 struct msg_view {
@@ -391,25 +399,27 @@ void link_drop(struct msg_link *l, int error, bool reset);
 void link_want(struct msg_link *l);
 const struct fab_send *link_peek(struct msg_link *l, unsigned i);
 void link_done(struct msg_link *l, unsigned n, unsigned begun);
-/* The operation with this id that is announced, or waits for a result, and is still in `out`. */
-struct msg_op *link_begun(const struct msg_link *l, uint32_t id);
-/* ... that is announced, there or no more. */
-struct msg_op *link_announced(const struct msg_link *l, uint32_t id);
 /* A message of the engine's own behind what is in `out`. Without memory for it the link fails. */
 void link_say(struct msg_link *l, enum ulp_op op, uint8_t code, uint32_t id);
 struct msg_ctl *link_ctl(struct msg_link *l, uint32_t len);
 void link_ctl_send(struct msg_link *l, struct msg_ctl *c);
+bool link_is_busy(const struct msg_link *l);
+void links_fail_doomed(struct ppe_dti *d);
+void links_reap(struct ppe_ual *ual);
+void link_watch(struct ppe_dti *d);
+
+/* msg_ack.c */
 /* The peer's acknowledgements. Negative: a violation. */
 int link_acked(struct msg_link *l, uint32_t seen, uint32_t credit);
 int link_held(struct msg_link *l, uint32_t seq);
 int link_acked_one(struct msg_link *l, uint32_t seq, int status);
 int link_announce_done(struct msg_link *l, uint32_t id, int status);
+/* The operation with this id that is announced, or waits for a result, and is still in `out`. */
+struct msg_op *link_begun(const struct msg_link *l, uint32_t id);
+/* ... that is announced, there or no more. */
+struct msg_op *link_announced(const struct msg_link *l, uint32_t id);
 /* We owe the peer an acknowledgement, or credit. */
 void link_owe(struct msg_link *l, uint32_t credit);
-bool link_is_busy(const struct msg_link *l);
-void links_fail_doomed(struct ppe_dti *d);
-void links_reap(struct ppe_ual *ual);
-void link_watch(struct ppe_dti *d);
 void link_counted(struct msg_link *l);
 
 /* pull.c */
