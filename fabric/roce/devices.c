@@ -3,7 +3,6 @@
 #include "fabric/roce/roce_internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,25 +14,6 @@ static void say(struct roce_device *d, const char *why)
 {
 	d->usable = false;
 	snprintf(d->why_not, sizeof(d->why_not), "%s", why);
-}
-
-/* The first line of a file that the kernel keeps about a port; false: there is none. */
-static bool read_attr(const struct roce_device *d, const char *name, char *line, int size)
-{
-	char path[192];
-	FILE *f;
-	bool ok;
-
-	snprintf(path, sizeof(path), "/sys/class/infiniband/%s/ports/%u/%s", d->name, d->port,
-		 name);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	ok = fgets(line, size, f) != NULL;
-	fclose(f);
-	if (ok)
-		line[strcspn(line, "\n")] = '\0';
-	return ok;
 }
 
 /* Link-local addresses need a scope, which is the interface's number: not offered. */
@@ -108,8 +88,7 @@ static void judge_port(const struct roce_lib *lib, struct ibv_context *ctx, stru
 	}
 	d->speed = port_speed(&p);
 	d->mtu = p.active_mtu ? 128u << p.active_mtu : 0;
-	if (!read_attr(d, "gid_attrs/ndevs/0", d->netdev, sizeof(d->netdev)))
-		d->netdev[0] = '\0';
+	roce_netdev(d->name, d->port, d->netdev, sizeof(d->netdev));
 	find_addrs(lib, ctx, p.gid_tbl_len, d);
 	if (p.link_layer != IBV_LINK_LAYER_ETHERNET)
 		say(d, "its link is not Ethernet");
@@ -159,12 +138,8 @@ static const char *why_none(void)
 /* Without the connection manager no device is of any use. */
 static void judge_manager(struct roce_device *d, int n)
 {
-	const char *why = NULL;
+	const char *why = roce_manager_lacks();
 
-	if (access("/dev/infiniband/rdma_cm", F_OK))
-		why = "there is no connection manager: the module rdma_ucm is not loaded";
-	else if (access("/dev/infiniband/rdma_cm", R_OK | W_OK))
-		why = "/dev/infiniband/rdma_cm may not be opened";
 	for (int i = 0; why && i < n; i++)
 		if (d[i].usable)
 			say(&d[i], why);

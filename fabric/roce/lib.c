@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * lib.c - libibverbs and librdmacm, loaded when a program first asks for this fabric: so that nobody
- * else needs them, and none of their threads, descriptors or page locks is there for nothing.
+ * else needs them, and none of their threads, descriptors or page locks is there for nothing. All that
+ * is asked of the machine, and not by them, is here as well: tests put a simulated device in place of
+ * this file.
  */
 #include "fabric/roce/roce_internal.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct roce_lib lib;
 static bool loaded;
@@ -64,4 +67,30 @@ const struct roce_lib *roce_lib(const char **why)
 	pthread_once(&once, load);
 	*why = loaded ? NULL : reason;
 	return loaded ? &lib : NULL;
+}
+
+const char *roce_manager_lacks(void)
+{
+	if (access("/dev/infiniband/rdma_cm", F_OK))
+		return "there is no connection manager: the module rdma_ucm is not loaded";
+	if (access("/dev/infiniband/rdma_cm", R_OK | W_OK))
+		return "/dev/infiniband/rdma_cm may not be opened";
+	return NULL;
+}
+
+void roce_netdev(const char *device, unsigned port, char *name, size_t size)
+{
+	char path[192];
+	FILE *f;
+
+	name[0] = '\0';
+	snprintf(path, sizeof(path), "/sys/class/infiniband/%s/ports/%u/gid_attrs/ndevs/0", device,
+		 port);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (!fgets(name, (int)size, f))
+		name[0] = '\0';
+	name[strcspn(name, "\n")] = '\0';
+	fclose(f);
 }

@@ -2,7 +2,7 @@
 /*
  * roce_internal.h - queue pairs of an RDMA device: the inside.
  *
- *	lib.c		the two libraries, loaded when they are first asked for
+ *	lib.c		the two libraries, loaded when they are first asked for; the kernel's files
  *	devices.c	which devices there are, and why one cannot be used
  *	roce.c		the instance: open and close, progress, flush
  *	sleep.c		its sleeper: wait, kick, the descriptor to watch
@@ -96,6 +96,10 @@ struct roce_lib {
 
 /* NULL: not on this machine, for the reason *@why. Loaded once, and for good. */
 const struct roce_lib *roce_lib(const char **why);
+/* Why the connection manager cannot be used; NULL: it can. */
+const char *roce_manager_lacks(void);
+/* The network interface under a port; empty: none is known. */
+void roce_netdev(const char *device, unsigned port, char *name, size_t size);
 
 /* --------------------------------------------------------------------------- devices */
 
