@@ -21,7 +21,7 @@
 
 #define SIM_DEVICES 2
 #define SIM_ADDRS 2
-#define SIM_QPN_FIRST 17
+#define SIM_QPS 8192  /* at a time */
 #define SIM_RD_MAX 16 /* reads outstanding, of a queue pair */
 #define SIM_SGE_MAX 16
 #define SIM_WR_MAX 16384

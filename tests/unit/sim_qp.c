@@ -25,24 +25,38 @@ static struct sim_cq *cq_of(struct ibv_cq *cq)
 
 struct sim_qp *sim_qp_by_number(uint32_t number)
 {
-	uint32_t i = number - SIM_QPN_FIRST;
+	uint32_t i = number % SIM_QPS;
+	struct sim_qp *qp = i < sim.nqps ? sim.qps[i] : NULL;
 
-	return i < sim.nqps ? sim.qps[i] : NULL;
+	return qp && qp->ibv.qp_num == number ? qp : NULL;
 }
 
-/* Numbers are not given again. */
+static void qps_grow(void)
+{
+	uint32_t n = sim.nqps + 256;
+
+	if (n > SIM_QPS)
+		sim_bug("too many queue pairs");
+	sim.qps = realloc(sim.qps, n * sizeof(*sim.qps));
+	if (!sim.qps)
+		sim_bug("no memory");
+	memset(sim.qps + sim.nqps, 0, (n - sim.nqps) * sizeof(*sim.qps));
+	sim.nqps = n;
+}
+
+/* Of 24 bits; it is long before one is given again. */
 static uint32_t number_take(struct sim_qp *qp)
 {
-	static uint32_t room;
+	static uint32_t generation;
+	uint32_t i = 0;
 
-	if (sim.nqps == room) {
-		room += 1024;
-		sim.qps = realloc(sim.qps, room * sizeof(*sim.qps));
-		if (!sim.qps)
-			sim_bug("no memory");
-	}
-	sim.qps[sim.nqps++] = qp;
-	return sim.nqps - 1 + SIM_QPN_FIRST;
+	while (i < sim.nqps && sim.qps[i])
+		i++;
+	if (i == sim.nqps)
+		qps_grow();
+	sim.qps[i] = qp;
+	generation = generation % ((1u << 24) / SIM_QPS - 1) + 1;
+	return generation * SIM_QPS + i;
 }
 
 static int judge(const struct sim_id *id, const struct ibv_pd *pd,
@@ -117,7 +131,7 @@ void sim_rdma_destroy_qp(struct rdma_cm_id *cm)
 	link_del(&qp->active);
 	sends_forget(qp);
 	sim_async_purge(ctx_of(qp), &qp->ibv);
-	sim.qps[qp->ibv.qp_num - SIM_QPN_FIRST] = NULL;
+	sim.qps[qp->ibv.qp_num % SIM_QPS] = NULL;
 	cq_of(qp->ibv.send_cq)->users--;
 	cq_of(qp->ibv.recv_cq)->users--;
 	container(qp->ibv.pd, struct sim_pd, ibv)->users--;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * sim_verbs.h - RDMA devices that are made of memory, in one process: what stands in the place of
- * fabric/roce/lib.c in a program linked with them. "sim0" has the addresses 127.0.0.1 and ::1, "sim1"
- * has 127.0.0.2.
+ * fabric/roce/lib.c in a program linked with them. "sim0" has the addresses 127.0.0.1, ::1, and
+ * what else begins with 127.0.0; "sim1" has 127.0.0.2.
  *
  * Posting does nothing yet. What was posted is done step by step when a completion queue is polled or
  * the connection manager asked, and, while a completion queue is armed or the connection manager has
