@@ -121,7 +121,7 @@ static enum roce_way read_into(struct fab_msg_conn *c, const struct fab_send *s,
 {
 	struct roce_sink *sink;
 
-	if (s->niov != 1)
+	if (s->niov != 1 || s->iov[0].iov_len != s->read_len)
 		return ROCE_BY_FRAMES;
 	sink = calloc(1, sizeof(*sink));
 	if (!sink)

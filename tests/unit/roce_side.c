@@ -391,7 +391,7 @@ void post(struct side *s, struct fab_send send, const void *p)
 	assert_true(i < OUT_MAX);
 	s->out_iov[i] = (struct iovec){ (void *)(uintptr_t)p, send.len };
 	send.iov = &s->out_iov[i];
-	send.niov = 1;
+	send.niov = send.len || p;
 	s->out_region[i] = (const uint8_t *)p >= s->mem && (const uint8_t *)p < s->mem + BIG
 				   ? &s->region
 				   : NULL;
