@@ -25,7 +25,11 @@ struct fab_conn *qs_conn_new(struct qstream *q)
 	return c;
 }
 
-/* Nothing of the wire's is left. The ring goes last: the peer may write to it until then. */
+/*
+ * Nothing of the wire's is left. The ring's key ends behind the queue pair, which would fail by it, and
+ * before what is unread in the ring is anybody's: by another queue pair the peer might still use it.
+ * The chunks go last: of what the wire has begun, a device reads till then.
+ */
 static void conn_release(struct fab_conn *c, bool reset)
 {
 	struct fab_msg_conn *mc = c->mc;
@@ -35,6 +39,7 @@ static void conn_release(struct fab_conn *c, bool reset)
 	c->mc = NULL;
 	if (mc)
 		c->q->attr.msg->conn_close(mc, reset);
+	qs_rx_region_drop(c);
 	qs_tx_drop(c);
 }
 
@@ -332,6 +337,7 @@ const struct fab_msg_user qs_msg_user = {
 	.rx_atomic = up_atomic,
 	.rx_atomic_resp = up_number,
 	.rx_immediate = up_immediate,
+	.rx_key = qs_rx_key,
 	.closed = up_closed,
 };
 

@@ -82,6 +82,9 @@ struct qstream {
 	struct fab_env env;
 	struct qstream_attr attr;
 	struct qs_arena arena;
+	struct fab_region region; /* all of it, to send from */
+	struct fab_region
+		*regions[1]; /* names it, to a wire whose device reaches memory by itself */
 
 	struct link ready;     /* connections to read from, in the next turn */
 	struct link doors;     /* listeners with connections to hand out */
@@ -171,9 +174,10 @@ struct fab_conn {
 	/* receiving */
 	uint64_t rx_head, rx_tail, rx_written, rx_limit;
 	uint8_t *rx_buf;
-	uint8_t *rx_msg;  /* a message that comes in parts */
-	uint32_t rx_size; /* of rx_buf; 0: there is none */
-	uint32_t rx_stag; /* of the ring */
+	uint8_t *rx_msg;              /* a message that comes in parts */
+	uint32_t rx_size;             /* of rx_buf; 0: there is none */
+	uint32_t rx_stag;             /* of the ring */
+	struct fab_region *rx_region; /* the ring, once the peer has asked for its key */
 
 	/* transmitting */
 	struct qs_tx *tx;
@@ -285,5 +289,8 @@ int qs_rx_place(void *user, struct fab_place *piece, struct iovec *iov, int max)
 void qs_rx_done(void *user, const struct fab_place *piece);
 int qs_rx_tagged(void *user, const struct fab_tagged *t, struct iovec *iov, int max);
 void qs_rx_tagged_done(void *user, const struct fab_tagged *t);
+int qs_rx_key(void *user, const struct fab_key_req *r, struct fab_key *key);
+/* No device reaches the ring any more. */
+void qs_rx_region_drop(struct fab_conn *c);
 
 #endif

@@ -67,6 +67,9 @@ int qstream_open(const struct fab_env *env, const struct qstream_attr *attr, str
 		free(q);
 		return err;
 	}
+	q->region = (struct fab_region){ .base = q->arena.base, .len = q->arena.len };
+	if (attr->msg->region_gone)
+		q->regions[0] = &q->region;
 	*out = q;
 	return 0;
 }
@@ -78,6 +81,8 @@ void qstream_close(struct qstream *q)
 	while (linked(&q->lingering))
 		qs_conn_gone(container(q->lingering.next, struct fab_conn, list), false);
 	qs_leave(q);
+	if (q->regions[0])
+		q->attr.msg->region_gone(q->attr.m, &q->region);
 	qs_arena_close(&q->arena);
 	free(q);
 }
@@ -85,12 +90,6 @@ void qstream_close(struct qstream *q)
 unsigned qstream_lingering(const struct qstream *q)
 {
 	return q->lingers;
-}
-
-void qstream_memory(const struct qstream *q, void **base, size_t *len)
-{
-	*base = q->arena.base;
-	*len = q->arena.len;
 }
 
 /* ------------------------------------------------------------------ ready and dirty */

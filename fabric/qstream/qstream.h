@@ -11,13 +11,19 @@
  * struct fab_conn and struct fab_listener are this module's, struct fab remains the wire's.
  *
  * What the message service must do, beyond fabric.h: nothing. No message waits for its place here
- * (rx_place never says -EAGAIN), and none is longer than QS_MESSAGE_MAX but for writes.
+ * (rx_place never says -EAGAIN), and none is longer than QS_MESSAGE_MAX but for writes. One whose
+ * device places writes by itself (it has region_gone) finds the region that they come from in them,
+ * and gets a key to the ring that they go to: it must still ask rx_tagged for each, in its order, when
+ * the octets are there.
  *
  * Memory. An idle connection costs its struct fab_conn (320 B). What is on its way out is copied
  * into chunks, at most SNDBUF of them for each connection; what has come in small messages and is not
  * yet read costs one buffer of QS_WINDOW; and a connection whose peer has sent much has a ring, to its
  * end. All three are cut from one arena, whose parts have a bound each: without chunks connections wait
- * to send, without rings they receive in small messages.
+ * to send, without rings they receive in small messages. To such a wire the arena is one region, of
+ * which nothing is written; and a ring is one of its own from when its key is first given until its
+ * connection is over, because what a peer has a key to it may write to at any time. So registering a
+ * ring, of 64 or 256 KiB, is paid once by each connection whose peer asks for that key.
  *
  * Copies. One on each side, as with kernel TCP: the user's memory may go away at any time, and the
  * fabric names it to nobody but the kernel. The arena is a file in memory, so these copies are reads
@@ -50,8 +56,6 @@ struct qstream_attr {
 	 */
 	void (*pending)(void *arg, bool pending);
 	void *arg;
-	/* Writes are placed by the device: rx_tagged is not asked, and cannot check what is announced. */
-	bool device_writes;
 };
 
 int qstream_open(const struct fab_env *env, const struct qstream_attr *attr, struct qstream **out);
@@ -59,8 +63,6 @@ int qstream_open(const struct fab_env *env, const struct qstream_attr *attr, str
 void qstream_close(struct qstream *q);
 /* How many there are of these. A wire that closes does well to go on for a while until there is none. */
 unsigned qstream_lingering(const struct qstream *q);
-/* The arena: what is sent lies there, and rings do. For a wire that registers memory with a device. */
-void qstream_memory(const struct qstream *q, void **base, size_t *len);
 
 int qstream_progress(struct qstream *q, int budget);
 void qstream_flush(struct qstream *q);

@@ -4,9 +4,9 @@
  * small buffer that stands for it.
  *
  * All that a peer says is checked here: what is not within its credit, not in its order, or not in
- * the ring ends the queue pair. When a device places the writes (device_writes) it has checked their
- * bounds, and nothing else can be; a peer may then announce what it has not written, so a ring is
- * cleared before it is given to another connection.
+ * the ring ends the queue pair. Of writes that a device places (rx_key) it is the same, when the peer
+ * says that they are there; but whether they are cannot be told. So what another connection has left in
+ * a ring is cleared before there is a key to it.
  */
 #include "fabric/qstream/internal.h"
 
@@ -78,8 +78,6 @@ static void ring_make(struct fab_conn *c)
 	ring = qs_arena_get(&c->q->arena, cls);
 	if (!ring)
 		return;
-	if (c->q->attr.device_writes)
-		memset(ring, 0, qs_class_size(cls));
 	c->rx_buf = ring;
 	c->rx_size = (uint32_t)qs_class_size(cls);
 	c->rx_stag = stag;
@@ -124,12 +122,12 @@ static int take_landed(struct fab_conn *c, const struct qs_message *msg)
 
 	if (!qs_rx_has_ring(c) || msg->length > c->rx_limit - c->rx_tail)
 		return refuse(c, "written beyond the limit", -EPROTO);
-	if (msg->length != written && !c->q->attr.device_writes)
+	if (msg->length != written)
 		return refuse(c, "announced is not what was written", -EPROTO);
 	if (c->flags & QC_CLOSED)
-		c->rx_tail = c->rx_written = c->rx_tail + msg->length;
+		c->rx_tail = c->rx_written;
 	else
-		announced(c, c->rx_tail + msg->length);
+		announced(c, c->rx_written);
 	return 0;
 }
 
@@ -287,10 +285,66 @@ void qs_rx_tagged_done(void *user, const struct fab_tagged *t)
 	int64_t behind = t->len ? ring_distance(c, t) : 0;
 
 	qs_enter(q);
-	/* beside writes that only the device has seen, an order cannot be told */
-	if (t->response || behind < 0 || (behind && !q->attr.device_writes))
+	if (t->response || behind)
 		qs_conn_violation(c, "a write out of its order");
-	else if (!q->attr.device_writes)
+	else
 		c->rx_written += t->len;
 	qs_leave(q);
+}
+
+/* ------------------------------------------------------------------ upcalls: keys */
+
+/* All of it but what is written and not yet read, which is this connection's. */
+static void ring_clear(struct fab_conn *c)
+{
+	uint32_t at = c->rx_written & (c->rx_size - 1), part = c->rx_size - at;
+	uint32_t len = c->rx_size - (uint32_t)(c->rx_written - c->rx_head);
+
+	if (part > len)
+		part = len;
+	memset(c->rx_buf + at, 0, part);
+	memset(c->rx_buf, 0, len - part);
+}
+
+static bool region_make(struct fab_conn *c)
+{
+	if (c->rx_region)
+		return true;
+	c->rx_region = malloc(sizeof(*c->rx_region));
+	if (!c->rx_region)
+		return false;
+	*c->rx_region = (struct fab_region){ .base = c->rx_buf,
+					     .len = c->rx_size,
+					     .access = FAB_MAY_WRITE | FAB_MAY_REMOTE_WRITE };
+	ring_clear(c);
+	return true;
+}
+
+/* As ring_distance, but for the credit: that is another one at each write. */
+int qs_rx_key(void *user, const struct fab_key_req *r, struct fab_key *key)
+{
+	struct fab_conn *c = user;
+
+	if (!c->q->attr.msg->region_gone)
+		return -EOPNOTSUPP;
+	if (!qs_rx_has_ring(c) || r->stag != c->rx_stag)
+		return -ENOKEY;
+	if (!r->write)
+		return -EACCES;
+	if (c->flags & QC_FIN_RX)
+		return -EPERM;
+	if (r->to >= c->rx_size || r->len > c->rx_size - r->to)
+		return -ERANGE;
+	if (!region_make(c))
+		return -ENOMEM;
+	*key = (struct fab_key){ c->rx_region, c->rx_buf + r->to };
+	return 0;
+}
+
+void qs_rx_region_drop(struct fab_conn *c)
+{
+	if (c->rx_region)
+		c->q->attr.msg->region_gone(c->q->attr.m, c->rx_region);
+	free(c->rx_region);
+	c->rx_region = NULL;
 }

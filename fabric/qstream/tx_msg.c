@@ -119,6 +119,8 @@ static void form_write(struct fab_conn *c, struct qs_out *o, uint64_t len)
 	o->send.op = FAB_WRITE;
 	o->send.stag = c->ring_stag;
 	o->send.to = c->ring_to + at;
+	if (c->q->regions[0])
+		o->send.regions = c->q->regions;
 	put(o, p, len);
 	o->bytes = (uint32_t)len;
 	c->tx_formed += len;
@@ -206,10 +208,12 @@ static void tx_resume(struct fab_conn *c)
 	c->q->tx_left = true;
 }
 
+/* Those begun stay where they are, and count among the QS_OUT_MAX, like those not begun. */
 void qs_tx_gone(void *user, unsigned n, unsigned begun)
 {
 	struct fab_conn *c = user;
 	struct qstream *q = c->q;
+	bool progress = n;
 
 	(void)begun;
 	qs_enter(q);
@@ -218,7 +222,7 @@ void qs_tx_gone(void *user, unsigned n, unsigned begun)
 	if (c->tx)
 		qs_tx_release(c);
 	tx_resume(c);
-	if (c->flags & QC_CLOSED)
+	if (progress && (c->flags & QC_CLOSED))
 		qs_linger_timer(c);
 	qs_tx_tell(c);
 	qs_conn_linger(c);
