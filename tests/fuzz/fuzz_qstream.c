@@ -7,6 +7,9 @@
  * are right but for what the input says, so that all states are reached. Between them the user reads,
  * sends, shuts down and closes. Whatever comes, the user is told of no more than was let in, and
  * nothing is left at the end.
+ *
+ * The message service may have a device: it is given keys to rings, writes there what it likes, and
+ * has messages on the wire for long, which stay as they are.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -38,6 +41,7 @@ enum step {
 	STEP_WITHDRAWN,
 	STEP_ACCEPT,
 	STEP_TIME,
+	STEP_KEY, /* last: the corpus knows the others by their number */
 	STEPS
 };
 
@@ -52,7 +56,12 @@ struct fab_msg_conn {
 	const struct fab_msg_user *ops;
 	void *user;
 	bool open, asked, shut;
-	unsigned peeked;
+	unsigned peeked, begun;
+	struct {
+		const struct fab_send *send;
+		uint64_t sum;
+	} sends[QS_OUT_MAX]; /* peeked at */
+	struct fab_region *ring;
 };
 
 static struct fab_msg_conn pool[CONNS];
@@ -63,6 +72,7 @@ static struct fab_listener *door;
 static const struct fab_msg_listen_user *listen_ops;
 static void *listen_user;
 static bool pending;
+static struct fab_region *dying; /* of a queue pair that is closed */
 
 static struct user {
 	struct fab_conn *conn;
@@ -150,10 +160,41 @@ static int msg_accept(struct fab_msg_conn *c, const struct fab_hello *hello, con
 	return 0;
 }
 
+/* Of a message, in short. */
+static uint64_t sum_of(const struct fab_send *s)
+{
+	uint64_t sum = s->len;
+
+	for (unsigned i = 0; i < s->niov; i++)
+		for (size_t k = 0; k < s->iov[i].iov_len; k += 61)
+			sum = sum * 31 + ((const uint8_t *)s->iov[i].iov_base)[k];
+	return sum;
+}
+
+static void check_begun(const struct fab_msg_conn *c)
+{
+	for (unsigned i = 0; i < c->begun; i++)
+		must(sum_of(c->sends[i].send) == c->sends[i].sum);
+}
+
+/* The key to its ring is good until region_gone says otherwise. */
 static void msg_gone(struct fab_msg_conn *c)
 {
-	must(c->ops || c->asked);
+	must((c->ops || c->asked) && !dying);
+	check_begun(c);
+	dying = c->ring;
 	memset(c, 0, sizeof(*c));
+}
+
+/* That of a ring follows the end of its queue pair. */
+static void msg_region_gone(struct fab_msg *m, struct fab_region *region)
+{
+	(void)m;
+	if (region == &q->region)
+		return;
+	must(region == dying);
+	memset(region->base, 9, region->len);
+	dying = NULL;
 }
 
 static void msg_reject(struct fab_msg_conn *c, const void *pdata, size_t len)
@@ -189,7 +230,7 @@ static int msg_conn_addr(struct fab_msg_conn *c, union fab_addr *local, union fa
 	return 0;
 }
 
-static const struct fab_msg_ops msg_ops = {
+static struct fab_msg_ops msg_ops = {
 	.listen = msg_listen,
 	.unlisten = msg_unlisten,
 	.connect = msg_connect,
@@ -444,6 +485,36 @@ static void other(struct fab_msg_conn *c, struct input *in)
 	ended(c, err);
 }
 
+static bool in_ring(const struct fab_conn *s, const struct fab_key *key, uint32_t len)
+{
+	const uint8_t *p = key->addr;
+
+	return key->region->base == s->rx_buf && key->region->len == s->rx_size && p >= s->rx_buf &&
+	       len <= s->rx_size && p <= s->rx_buf + (s->rx_size - len);
+}
+
+/* A key, by which something is written at once. */
+static void ask_key(struct fab_msg_conn *c, struct input *in)
+{
+	struct fab_conn *s = c->user;
+	uint32_t off = number(in);
+	struct fab_key_req r = { .len = number(in), .write = off != 91 };
+	struct fab_key key = { 0 };
+	uint8_t stag = take(in);
+	int err;
+
+	r.stag = stag < 240 ? s->rx_stag : stag - 240u;
+	r.to = off == 99 ? UINT64_MAX - 5 : off;
+	err = c->ops->rx_key(c->user, &r, &key);
+	must(err <= 0 && c->ops);
+	if (err)
+		return;
+	must(r.write && r.stag == s->rx_stag && r.stag && in_ring(s, &key, r.len));
+	must(!c->ring || c->ring == key.region);
+	c->ring = key.region;
+	memset(key.addr, stag, r.len);
+}
+
 /* What it has to say is looked at, and stays as it is until it is done. */
 static void peek(struct fab_msg_conn *c, unsigned max)
 {
@@ -453,14 +524,32 @@ static void peek(struct fab_msg_conn *c, unsigned max)
 
 		if (!s || !c->ops)
 			return;
+		must(!s->regions || (msg_ops.region_gone && s->regions[0] == &q->region));
 		for (unsigned i = 0; i < s->niov; i++) {
 			memcpy(seen, s->iov[i].iov_base,
 			       s->iov[i].iov_len); /* all of it is there */
 			sum += s->iov[i].iov_len;
 		}
 		must(sum == s->len && s->len && c->peeked < QS_OUT_MAX);
-		c->peeked++;
+		must(c->peeked >= c->begun || c->sends[c->peeked].send == s);
+		c->sends[c->peeked].send = s;
+		c->sends[c->peeked++].sum = sum_of(s);
 	}
+}
+
+/* Some of what was looked at is done, and some is on the wire now, as what was begun before is. */
+static void done(struct fab_msg_conn *c, struct input *in)
+{
+	unsigned n, begun;
+
+	check_begun(c);
+	n = take(in) % (c->peeked + 1);
+	begun = msg_ops.region_gone ? take(in) % (c->peeked - n + 1) : 0;
+	if (begun + n < c->begun)
+		begun = c->begun - n;
+	memmove(c->sends, c->sends + n, begun * sizeof(c->sends[0]));
+	c->peeked = c->begun = begun;
+	c->ops->tx_done(c->user, n, begun);
 }
 
 static void greet(struct fab_msg_conn *c, struct input *in)
@@ -511,8 +600,6 @@ static void withdraw(struct fab_msg_conn *c)
 
 static void say(struct fab_msg_conn *c, enum step what, struct input *in)
 {
-	unsigned n;
-
 	switch (what) {
 	case STEP_MESSAGE:
 	case STEP_PIECES:
@@ -527,13 +614,14 @@ static void say(struct fab_msg_conn *c, enum step what, struct input *in)
 	case STEP_OTHER:
 		other(c, in);
 		break;
+	case STEP_KEY:
+		ask_key(c, in);
+		break;
 	case STEP_TAKE:
 		peek(c, take(in) % (QS_OUT_MAX + 4));
 		break;
 	case STEP_DONE:
-		n = take(in) % (c->peeked + 1);
-		c->peeked = 0;
-		c->ops->tx_done(c->user, n, false);
+		done(c, in);
 		break;
 	default:
 		c->ops->closed(c->user, -(int)(take(in) % 3) * EPIPE);
@@ -616,6 +704,7 @@ static void step(struct input *in)
 	case STEP_WRITE:
 	case STEP_PIECES:
 	case STEP_OTHER:
+	case STEP_KEY:
 	case STEP_TAKE:
 	case STEP_DONE:
 	case STEP_CLOSED:
@@ -650,7 +739,8 @@ static void begin(uint8_t settings)
 	union fab_addr addr = { .in = { .sin_family = AF_INET } };
 	struct fab_listen_attr la = { .addr = &addr, .backlog = 1, .defer_s = settings & 1 };
 
-	attr.device_writes = settings & 2;
+	msg_ops.region_gone = settings & 2 ? msg_region_gone : NULL;
+	dying = NULL;
 	memset(pool, 0, sizeof(pool));
 	memset(users, 0, sizeof(users));
 	posted = 0;
@@ -674,7 +764,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	qstream_unlisten(door);
 	must(!q->open);
 	qstream_close(q);
-	must(!timers.count);
+	must(!timers.count && !dying);
 	for (int i = 0; i < CONNS; i++)
 		must(!pool[i].ops && !pool[i].asked);
 	timers_destroy(&timers);
