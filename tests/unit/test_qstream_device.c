@@ -674,7 +674,7 @@ static void test_begun_and_closed(void **state)
 
 	(void)state;
 	for (int dies = 0; dies < 2; dies++) {
-		uint64_t now = timer_now_ns();
+		uint64_t now = timer_now_ns(), deadline;
 
 		npairs = 0;
 		end_connect(&e);
@@ -690,8 +690,9 @@ static void test_begun_and_closed(void **state)
 		assert_int_equal(q->chunks, chunks);
 		assert_false(e.mc->shut);
 		/* that nothing is done does not prolong it */
-		timers_run(&timers, now + QS_LINGER_NS / 2);
+		deadline = e.conn->timer.deadline_ns;
 		done(&e, 0, n + 1);
+		assert_int_equal(e.conn->timer.deadline_ns, deadline);
 		if (dies) {
 			timers_run(&timers, now + QS_LINGER_NS + 1000000000);
 		} else {
