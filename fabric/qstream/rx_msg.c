@@ -5,8 +5,8 @@
  *
  * All that a peer says is checked here: what is not within its credit, not in its order, or not in
  * the ring ends the queue pair. Of writes that a device places (rx_key) it is the same, when the peer
- * says that they are there; but whether they are cannot be told. So what another connection has left in
- * a ring is cleared before there is a key to it.
+ * says that they are there; but whether they are cannot be told. So a ring is cleared of what another
+ * connection has left there.
  */
 #include "fabric/qstream/internal.h"
 
@@ -78,6 +78,8 @@ static void ring_make(struct fab_conn *c)
 	ring = qs_arena_get(&c->q->arena, cls);
 	if (!ring)
 		return;
+	if (c->q->attr.msg->region_gone)
+		memset(ring, 0, qs_class_size(cls));
 	c->rx_buf = ring;
 	c->rx_size = (uint32_t)qs_class_size(cls);
 	c->rx_stag = stag;
@@ -294,18 +296,6 @@ void qs_rx_tagged_done(void *user, const struct fab_tagged *t)
 
 /* ------------------------------------------------------------------ upcalls: keys */
 
-/* All of it but what is written and not yet read, which is this connection's. */
-static void ring_clear(struct fab_conn *c)
-{
-	uint32_t at = c->rx_written & (c->rx_size - 1), part = c->rx_size - at;
-	uint32_t len = c->rx_size - (uint32_t)(c->rx_written - c->rx_head);
-
-	if (part > len)
-		part = len;
-	memset(c->rx_buf + at, 0, part);
-	memset(c->rx_buf, 0, len - part);
-}
-
 static bool region_make(struct fab_conn *c)
 {
 	if (c->rx_region)
@@ -316,7 +306,6 @@ static bool region_make(struct fab_conn *c)
 	*c->rx_region = (struct fab_region){ .base = c->rx_buf,
 					     .len = c->rx_size,
 					     .access = FAB_MAY_WRITE | FAB_MAY_REMOTE_WRITE };
-	ring_clear(c);
 	return true;
 }
 
