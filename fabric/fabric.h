@@ -65,6 +65,8 @@ struct fab_counters {
 	uint64_t fpdus_tx, fpdus_rx, msgs_tx, msgs_rx, msgs_truncated;
 	uint64_t stash_bytes, rx_stops; /* early data kept; reads stopped for want of a receive */
 	uint64_t mpa_refused, proto_errors, terminates_tx, terminates_rx;
+	/* what a device has carried itself; what was registered with it; keys of the peers' */
+	uint64_t placed, placed_bytes, registrations, keys_asked, keys_given;
 };
 
 /* Written under the turn, read without it; a plain ++ would be a race. */

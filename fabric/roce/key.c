@@ -83,6 +83,7 @@ void roce_key_ask(struct fab_msg_conn *c, uint32_t stag, uint64_t to, uint32_t l
 	c->asked_for = (struct roce_note){
 		.op = ROCE_KEY_ASK, .stag = stag, .to = to, .len = len, .access = access
 	};
+	COUNT(c->fab, keys_asked, 1);
 	c->key_asked = true;
 	c->key_fences = true;
 	roce_say(c, &c->asked_for);
@@ -225,6 +226,7 @@ int roce_key_asked(struct fab_msg_conn *c, const struct roce_note *n)
 	if (c->key_due)
 		return -EPROTO;
 	w = window_of(c, n, &key);
+	COUNT(c->fab, keys_given, w != NULL);
 	if (w)
 		describe(w, &key, &answer);
 	c->key_due = true;

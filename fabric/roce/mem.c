@@ -62,6 +62,7 @@ static struct roce_window *window_new(struct roce_dev *dev, const struct fab_reg
 	if (w->len > WINDOW + WINDOW_MORE)
 		w->len = WINDOW + WINDOW_MORE;
 	w->mr = dev->fab->lib->p_ibv_reg_mr(dev->pd, w->start, w->len, device_access(region));
+	COUNT(dev->fab, registrations, 1);
 	if (w->mr)
 		return w;
 	fab_logf(&dev->fab->env, FAB_LOG_INFO,
@@ -127,6 +128,7 @@ int roce_lease(struct roce_dev *dev, struct fab_region *region, void *addr, size
 		lease->lkey = w->mr->lkey;
 		return 0;
 	}
+	COUNT(dev->fab, registrations, 1);
 	lease->mr = dev->fab->lib->p_ibv_reg_mr(dev->pd, addr, len, access);
 	if (!lease->mr)
 		return -errno;

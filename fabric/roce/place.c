@@ -193,6 +193,7 @@ static void read_came(struct fab_msg_conn *c, const struct fab_read_req *r)
 
 	int err;
 
+	COUNT(c->fab, rx_bytes, r->len);
 	roce_say(c, &fetched);
 	err = roce_placed(c, &came);
 	if (err)
@@ -208,6 +209,8 @@ void roce_places_over(struct fab_msg_conn *c)
 
 		if ((int16_t)(c->sq_tail - p->number) <= 0)
 			break;
+		COUNT(c->fab, placed, 1);
+		COUNT(c->fab, placed_bytes, p->len);
 		roce_place_free(c->fab, p);
 		if (read && c->state == RC_OPEN)
 			read_came(c, &r);
