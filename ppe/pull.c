@@ -187,10 +187,12 @@ static void read_free(struct msg_link *l, struct msg_read *r)
 {
 	list_del(&r->link);
 	l->nreads--;
-	if (list_linked(&r->wire.link))
+	if (list_linked(&r->wire.link)) {
+		r->pull = NULL;
 		r->over = true;
-	else
+	} else {
 		free(r);
+	}
 	if (!list_empty(&l->pulls) || (l->peer->l == l && !list_empty(&l->peer->waiting)))
 		link_want(l);
 }

@@ -134,9 +134,11 @@ static void begin(struct fab_msg_conn *c, const struct fab_send *s)
 		assert(bytes_of(s->iov, s->niov) == s->len);
 }
 
-/* The same message as before, or NULL: its memory is gone. */
+/* The same message as before, or NULL: its memory is gone. A read that is over names no sink any more. */
 static bool is_same(const struct stub_begun *b, const struct fab_send *s)
 {
+	if (s && s->op == FAB_READ && !s->niov)
+		return s->sink_stag == b->send.sink_stag && s->to == b->send.to;
 	return s && s->op == b->send.op && s->len == b->send.len && s->to == b->send.to &&
 	       s->niov == b->send.niov && !memcmp(s->iov, b->iov, s->niov * sizeof(*s->iov));
 }

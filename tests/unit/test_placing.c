@@ -482,6 +482,73 @@ static void placing_destroyed_on_the_wire(void **state)
 	assert_int_equal(b.fab->ngone, 1);
 }
 
+/* ---------------------------------------------------------------------- against a model */
+
+static void answer_one(uint64_t *seed)
+{
+	const struct stub_sink *s;
+	size_t len = 0;
+
+	if (!c->nsinks)
+		return;
+	s = &c->sink[rnd_below(seed, c->nsinks)];
+	for (unsigned k = 0; k < s->n; k++)
+		len += s->iov[k].iov_len;
+	stub_msg_place(c, s->stag, 0, data, len);
+}
+
+/* Writes and reads of ours, reads of the peer's; done and answered in any order, each ends once. */
+static void placing_model(void **state)
+{
+	struct ppe_mr a = local(mem, sizeof(mem));
+	uint64_t seed = test_seed(1234);
+	unsigned posted = 0, ended = 0, asked = 0, next_write = 0, steps = TEST_SLOW ? 4000 : 40000;
+	static uint8_t over[40000], kind[40000];
+	struct ppe_event ev;
+
+	(void)state;
+	memset(over, 0, sizeof(over));
+	share(0, BIG, ALL, KEY);
+	for (unsigned step = 0; step < steps || ended < posted; step++) {
+		unsigned what = step < steps ? rnd_below(&seed, 6) : 3 + rnd_below(&seed, 3);
+		struct fab_read_req r = { .stag = KEY, .len = 1 + rnd_below(&seed, BIG) };
+
+		if (what < 2 && posted - ended < 40) {
+			kind[posted] = what ? PPE_OP_READ : PPE_OP_WRITE;
+			post_in(kind[posted], posted, a, mem + rnd_below(&seed, BIG),
+				FAB_PLACE_MIN * (1 + rnd_below(&seed, 3 * CHUNK / FAB_PLACE_MIN)));
+			posted++;
+		} else if (what == 2 && d->m->peer->l->nresps < d->m->peer->l->ird) {
+			assert_int_equal(stub_msg_read(c, &r), 0);
+			asked++;
+		} else if (what == 3) {
+			for (unsigned n = c->nbegun, i; n--;) {
+				i = rnd_below(&seed, c->nbegun);
+				if (!c->begun[i].complete)
+					stub_msg_complete(c, i);
+			}
+		} else if (what == 4) {
+			c->ask_again = rnd_below(&seed, 8);
+			answer_one(&seed);
+		}
+		if (ppe_evq_read(b.q, &ev, 1) != 1)
+			continue;
+		assert_int_equal(ev.status, 0);
+		assert_false(over[ev.user_tag]++);
+		ended++;
+		if (kind[ev.user_tag] == PPE_OP_READ)
+			continue;
+		while (next_write < ev.user_tag) /* in order among themselves */
+			assert_true(kind[next_write] == PPE_OP_READ || over[next_write]),
+				next_write++;
+	}
+	complete_until_idle();
+	expect_none(b.q);
+	assert_int_equal(ppe_cntr_value(served), asked);
+	assert_int_equal(c->nsinks + c->novers + d->m->nops, 0);
+	assert_true(posted > steps / 50 && asked > steps / 50);
+}
+
 /* -------------------------------------------------------------------------------- sinks */
 
 static void placing_offers_sinks(void **state)
@@ -909,6 +976,7 @@ int main(void)
 		TEST(placing_memory_of_begun_goes),
 		TEST(placing_unbegun_fails_alone),
 		TEST(placing_destroyed_on_the_wire),
+		TEST(placing_model),
 		TEST(placing_offers_sinks),
 		TEST(placing_mixed_with_messages),
 		TEST(placing_keeps_the_rules_of_answers),
