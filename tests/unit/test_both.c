@@ -967,6 +967,60 @@ static void test_msg_listener_lost(void **state)
 	fabric.msg->unlisten(d.l);
 }
 
+/* ------------------------------------------------------------------------------ devices */
+
+static struct fab_msg *gone_at;
+static struct fab_msg_conn *over_at;
+
+static void device_region_gone(struct fab_msg *m, struct fab_region *region)
+{
+	(void)region;
+	assert_null(gone_at);
+	gone_at = m;
+}
+
+static void device_read_over(struct fab_msg_conn *conn, uint32_t sink)
+{
+	assert_int_equal(sink, 7);
+	over_at = conn;
+}
+
+/* Only one of the two has a device: it is told, and the other is not. */
+static void test_device(void **state)
+{
+	struct fab_msg_attr attr = {
+		.fpdu_max = 65000, .handshake_ns = 1000000000, .ord = 1, .ird = 1
+	};
+	static struct fab_msg_ops ops;
+	static struct both_wire device;
+	struct both both = { { &first_wire, &device }, by_path };
+	struct fab_region region = { 0 };
+	struct queue_pair q[2];
+	struct msg_door d;
+
+	assert_null(fabric.msg->region_gone);
+	assert_null(fabric.msg->read_over);
+	teardown(state);
+	timers_init(&timers);
+	ops = *second_wire.msg;
+	ops.region_gone = device_region_gone;
+	ops.read_over = device_read_over;
+	device = second_wire;
+	device.msg = &ops;
+	assert_int_equal(both_open(&both, &env, &attr, &fabric), 0);
+	fabric.msg->region_gone(fabric.m, &region);
+	assert_non_null(gone_at);
+	msg_open(&d);
+	for (unsigned by = 0; by < 2; by++) {
+		msg_dial(&q[by], &d, by);
+		fabric.msg->read_over(q[by].conn, 7);
+		assert_int_equal(over_at != NULL, by);
+		fabric.msg->conn_close(q[by].conn, true);
+	}
+	assert_ptr_not_equal(over_at, q[1].conn); /* but the wire's own */
+	fabric.msg->unlisten(d.l);
+}
+
 /* ------------------------------------------------------------------------------ by name */
 
 static void test_names(void **state)
@@ -1017,6 +1071,7 @@ int main(void)
 		TEST(test_budget),
 		TEST(test_messages),
 		TEST(test_msg_listener_lost),
+		TEST(test_device),
 		TEST(test_names),
 	};
 
