@@ -511,7 +511,7 @@ int ppe_mr_deregister(struct ppe_ual *ual, struct ppe_mr mr)
 
 void mr_table_destroy(struct mr_table *t)
 {
-	/* at the end of all: what they refer to is gone already */
+	/* at the end of all: what they refer to is gone already, and the fabric that knew them */
 	for (uint32_t i = 0; i < t->count; i++) {
 		if (t->entry[i].live)
 			free(t->entry[i].remote);

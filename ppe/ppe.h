@@ -161,6 +161,7 @@ int ppe_mr_register(struct ppe_ual *ual, const void *addr, size_t len, unsigned 
 		    struct ppe_mr *mr);
 /*
  * No operation touches the region after this returns; those that name it end with -EKEYREVOKED.
+ * What a device is moving there just then fails with its connection.
  * -ENOKEY, -EKEYREVOKED, -EKEYREJECTED: not a live region, or not its tag; -EBUSY: a file operation
  * uses it.
  */
