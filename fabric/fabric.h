@@ -531,7 +531,11 @@ struct fab_msg_attr {
 	bool crc;              /* ask for CRC32C */
 	uint64_t handshake_ns; /* deadline of MPA start-up on either side */
 	uint16_t ord, ird;     /* RDMA reads outstanding: ours, and the peer's that we serve */
-	bool streams; /* byte streams are made of it: meets only peers that have this as well (roce) */
+	/*
+	 * Byte streams are made of it: it meets only peers that have this as well (roce), and no write
+	 * goes to where one that was made before may still be on its way.
+	 */
+	bool streams;
 };
 
 struct fab_msg_ops {

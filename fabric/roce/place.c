@@ -149,12 +149,13 @@ static enum roce_way place_read(struct fab_msg_conn *c, const struct fab_send *s
 {
 	const struct roce_key *key;
 	enum roce_way way = roce_key_find(c, s->stag, s->to, s->read_len, ROCE_MAY_READ, &key);
+	bool may_read = c->device_reads && c->dev->reads;
 
 	/* of memory that is read once it is not worth asking */
-	if (way == ROCE_NOT_YET && c->last_read == s->stag && c->dev->reads)
+	if (way == ROCE_NOT_YET && c->last_read == s->stag && may_read)
 		roce_key_ask(c, s->stag, s->to, s->read_len, ROCE_MAY_READ);
 	c->last_read = s->stag;
-	if (way == ROCE_BY_DEVICE && !c->unordered && c->dev->reads)
+	if (way == ROCE_BY_DEVICE && !c->unordered && may_read)
 		*place = place_new(c, s, IBV_ACCESS_LOCAL_WRITE);
 	if (!*place)
 		return read_into(c, s, note);

@@ -292,12 +292,13 @@ struct fab_msg_conn {
 	uint16_t ord, ird;
 
 	/* placing */
-	bool places;     /* the peer does too */
-	bool key_asked;  /* KEY_ASK is not answered, */
-	bool key_fences; /* ... and its answer says that all in `unordered` is dealt with */
-	bool key_due;    /* the peer's is not */
-	bool tx_waits;   /* for a key */
-	bool unordered;  /* writes or atomics in frames may not be dealt with yet */
+	bool places;       /* the peer does too, */
+	bool device_reads; /* ... and answers reads of a device */
+	bool key_asked;    /* KEY_ASK is not answered, */
+	bool key_fences;   /* ... and its answer says that all in `unordered` is dealt with */
+	bool key_due;      /* the peer's is not */
+	bool tx_waits;     /* for a key */
+	bool unordered;    /* writes or atomics in frames may not be dealt with yet */
 	uint8_t nkeys, ntolds;
 	uint16_t ntargets;
 	struct roce_note asked_for;

@@ -43,9 +43,10 @@ static void cm_fill(const struct fab_msg_conn *c, struct roce_cm_data *data)
 		.ord = c->m->attr.ord,
 		.ird = c->m->attr.ird,
 		.frame_max = ROCE_FRAME,
-		.features = c->fab->places ? ROCE_FEATURE_PLACE : 0,
 	};
 
+	if (c->fab->places)
+		cm.features = ROCE_FEATURE_PLACE | (c->dev->reads ? ROCE_FEATURE_READ : 0);
 	roce_cm_put(&cm, data);
 }
 
@@ -65,6 +66,7 @@ static int cm_adopt(struct fab_msg_conn *c, const struct roce_cm_event *ev)
 	c->ord = min32(c->m->attr.ord, cm.ird);
 	c->ird = min32(c->m->attr.ird, cm.ord);
 	c->places = c->fab->places && (cm.features & ROCE_FEATURE_PLACE);
+	c->device_reads = c->places && (cm.features & ROCE_FEATURE_READ);
 	return 0;
 }
 

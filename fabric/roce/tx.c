@@ -215,7 +215,7 @@ static bool may_be_placed(const struct fab_msg_conn *c, const struct fab_send *s
 static void in_frames(struct fab_msg_conn *c, const struct fab_send *s)
 {
 	if (s->op == FAB_WRITE || s->op == FAB_ATOMIC) {
-		c->unordered = true;
+		c->unordered = !c->m->attr.streams;
 		c->key_fences = false;
 	} else if (s->op == FAB_READ_RESP) {
 		roce_target_drop(c, s->stag);

@@ -39,7 +39,7 @@ int roce_cm_get(const void *p, size_t len, struct roce_cm *cm)
 		.ord = be16_get(d.ord),
 		.ird = be16_get(d.ird),
 		.frame_max = be32_get(d.frame_max),
-		.features = be32_get(d.features) & ROCE_FEATURE_PLACE,
+		.features = be32_get(d.features) & ROCE_FEATURES,
 	};
 	return cm->credits && cm->frame_max >= ROCE_FRAME_MIN && cm->frame_max <= ROCE_FRAME_MAX
 		       ? 0

@@ -91,7 +91,11 @@ ROCE_AT(struct roce_cm_data, frame_max, 8);
 ROCE_AT(struct roce_cm_data, ord, 12);
 ROCE_AT(struct roce_cm_data, features, 16);
 
-enum roce_feature { ROCE_FEATURE_PLACE = 0x01 };
+enum roce_feature {
+	ROCE_FEATURE_PLACE = 0x01,
+	ROCE_FEATURE_READ = 0x02, /* the device answers RDMA Reads, and makes them */
+	ROCE_FEATURES = 0x03,
+};
 
 #define ROCE_MAGIC "\347roc"
 #define ROCE_VERSION 1

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #
-# fi_pingpong -e msg over the same pair of devices: eta, and libfabric's own verbs provider. A table of
-# what one way takes, and the ratio. The processor is emulated: there is nothing to be reached.
+# fi_pingpong -e msg over the same pair of devices: eta, and libfabric's own verbs provider; and eta when
+# the device places nothing, and all is copied. A table of what one way takes, and the ratio. The processor
+# is emulated: there is nothing to be reached.
 . "$(dirname "$0")/lib.sh"
 
 rounds=1
@@ -17,6 +18,10 @@ fi
 eta_server=("${eta_run[@]}" ETA_FABRIC=roce fi_pingpong -p eta -d rxe1)
 # shellcheck disable=SC2034
 eta_client=("${eta_run[@]}" ETA_FABRIC=roce fi_pingpong -p eta -d rxe0)
+# shellcheck disable=SC2034
+copied_server=("${eta_run[@]}" ETA_FABRIC=roce ETA_ROCE_PLACE=0 fi_pingpong -p eta -d rxe1)
+# shellcheck disable=SC2034
+copied_client=("${eta_run[@]}" ETA_FABRIC=roce ETA_ROCE_PLACE=0 fi_pingpong -p eta -d rxe0)
 # shellcheck disable=SC2034
 verbs_server=(env -u FI_PROVIDER_PATH FI_VERBS_IFACE=v1 fi_pingpong -p verbs -d rxe1)
 # shellcheck disable=SC2034
@@ -54,10 +59,14 @@ for ((i = 0; i < rounds; i++)); do
 	for size in "${sizes[@]}"; do
 		one eta "$size"
 		one verbs "$size"
+		((size < 65536)) || one copied "$size"
 	done
 done
-printf '%8s %12s %12s %8s   (us one way, the best of %s rounds)\n' bytes eta verbs ratio "$rounds"
+printf '%8s %12s %12s %8s %12s   (us one way, the best of %s rounds)\n' bytes eta verbs ratio 'eta, copied' "$rounds"
 for size in "${sizes[@]}"; do
+	copied=-
+	((size < 65536)) || copied=$(best copied "$size")
 	awk -v size="$size" -v eta="$(best eta "$size")" -v verbs="$(best verbs "$size")" \
-		'BEGIN { printf "%8d %12.1f %12.1f %8.2f\n", size, eta, verbs, eta / verbs }'
+		-v copied="$copied" 'BEGIN { printf "%8d %12.1f %12.1f %8.2f %12s\n",
+			size, eta, verbs, eta / verbs, copied }'
 done
