@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fabric/both.h"
 #include "fabric/iwarp/iwarp.h"
@@ -89,7 +88,7 @@ int fabric_devices(struct fab_device **list, char *why, size_t len)
 
 	*list = NULL;
 	/* the usual case, for which no library need be loaded */
-	if (!access("/sys/class/infiniband", F_OK))
+	if (roce_present())
 		n = roce_devices(&devices, reason);
 	if (n <= 0) {
 		snprintf(why, len, "%s", reason);

@@ -128,7 +128,7 @@ static int add_ports(const struct roce_lib *lib, struct ibv_device *dev, struct 
 /* Devices of the kernel for which no driver of libibverbs was found do not appear in its list. */
 static const char *why_none(void)
 {
-	if (access("/sys/class/infiniband", F_OK) || access("/dev/infiniband", F_OK))
+	if (!roce_present() || access("/dev/infiniband", F_OK))
 		return "this system has no RDMA devices";
 	if (access("/dev/infiniband/rdma_cm", F_OK))
 		return "there is no connection manager: the module rdma_ucm is not loaded";

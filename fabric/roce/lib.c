@@ -69,6 +69,11 @@ const struct roce_lib *roce_lib(const char **why)
 	return loaded ? &lib : NULL;
 }
 
+bool roce_present(void)
+{
+	return !access("/sys/class/infiniband", F_OK);
+}
+
 const char *roce_manager_lacks(void)
 {
 	if (access("/dev/infiniband/rdma_cm", F_OK))

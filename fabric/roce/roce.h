@@ -41,5 +41,7 @@ struct roce_device {
  */
 int roce_devices(struct roce_device **out, char why[ROCE_WHY]);
 void roce_devices_free(struct roce_device *devices);
+/* Whether the kernel knows of RDMA devices, usable or not: asked without the libraries. */
+bool roce_present(void);
 
 #endif

@@ -372,6 +372,11 @@ const struct roce_lib *roce_lib(const char **why)
 	return &lib;
 }
 
+bool roce_present(void)
+{
+	return true;
+}
+
 const char *roce_manager_lacks(void)
 {
 	return NULL;
