@@ -225,6 +225,12 @@ void sim_reset(void)
 	sim_lock();
 	if (sim.objects)
 		sim_bug("objects are left");
+	while (linked(&sim.msgs)) {
+		struct link *first = sim.msgs.next;
+
+		link_del(first);
+		free(container(first, struct sim_msg, link));
+	}
 	memset(faults, 0, sizeof(faults));
 	sim.retry_ns = RETRY_NS;
 	sim.rnr_ns = RNR_NS;
