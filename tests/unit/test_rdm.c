@@ -434,6 +434,11 @@ static void rdm_fence_and_cancel(void **state)
 
 	(void)state;
 	two(&in_line, &adaptive, to);
+	/* they are connected before time is counted */
+	post_recv(1, PPE_ANY, 9, in, 100, 0, 0, 0);
+	post_send(0, to[0], 9, out, 10, 0, 0);
+	expect_event(1, RX, PPE_EV_RECV, 9, 0);
+	expect_event(0, TX, PPE_EV_SEND, 9, 0);
 	post_send(0, to[0], 1, out, 100000, 0, 0);
 	post_send(0, to[0], 2, out, 10, PPE_POST_FENCE, 0);
 	post_send(0, to[0], 3, out, 20, PPE_POST_TAGGED, 7);
