@@ -160,13 +160,17 @@ static struct {
 	int err;
 } faults[SIM_CALLS];
 
-void sim_fail(enum sim_call call, unsigned after, unsigned times, int err)
+bool sim_fail(enum sim_call call, unsigned after, unsigned times, int err)
 {
+	bool was;
+
 	sim_lock();
+	was = faults[call].times;
 	faults[call].after = after;
 	faults[call].times = times;
 	faults[call].err = err;
 	sim_unlock();
+	return was;
 }
 
 int sim_fault(enum sim_call call)

@@ -41,7 +41,10 @@ void sim_times(uint64_t retry_ns, uint64_t rnr_ns);
 /* Octets that may be inline, of queue pairs made from now on (256). */
 void sim_inline(uint32_t max);
 
-/* Calls that can be made to fail: @times of them, behind the next @after ones, with @err (positive). */
+/*
+ * Calls that can be made to fail: @times of them, behind the next @after ones, with @err (positive).
+ * Whether something of what was asked for before has not come to pass.
+ */
 enum sim_call {
 	SIM_REG_MR,
 	SIM_ALLOC_PD,
@@ -57,7 +60,7 @@ enum sim_call {
 	SIM_POST_RECV,
 	SIM_CALLS
 };
-void sim_fail(enum sim_call call, unsigned after, unsigned times, int err);
+bool sim_fail(enum sim_call call, unsigned after, unsigned times, int err);
 
 /* Objects that there are: zero when all was given back. $ETA_SIM_LEAKS: at exit that is an error. */
 unsigned sim_left(void);
