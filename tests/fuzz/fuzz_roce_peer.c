@@ -23,6 +23,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int __real_clock_gettime(clockid_t id, struct timespec *ts);
 int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+int __wrap_nanosleep(const struct timespec *time, struct timespec *rest);
 
 enum setting {
 	SET_INITIATOR = 0x01, /* our side dials */
@@ -80,6 +81,13 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
 	now += pace;
 	ts->tv_sec = (time_t)(now / 1000000000);
 	ts->tv_nsec = (long)(now % 1000000000);
+	return 0;
+}
+
+int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
+{
+	(void)rest;
+	now += (uint64_t)time->tv_nsec;
 	return 0;
 }
 
