@@ -44,6 +44,16 @@ void sleeper_kick(struct sleeper *s)
 	wake(s);
 }
 
+/*
+ * Who is not in wait() yet will see what was changed before: sleeper_begin() comes before it looks. So no
+ * kick is left for one who sleeps by the descriptor, and drains nothing.
+ */
+void sleeper_rouse(struct sleeper *s)
+{
+	if (atomic_load(&s->sleeping))
+		sleeper_kick(s);
+}
+
 /* A kick that no wait() has seen stays: it ends the next one. */
 void sleeper_drain(struct sleeper *s)
 {

@@ -39,6 +39,9 @@ void sleeper_close(struct sleeper *s);
 void sleeper_kick(struct sleeper *s);
 void sleeper_drain(struct sleeper *s);
 
+/* Ends the wait that is under way, if there is one. */
+void sleeper_rouse(struct sleeper *s);
+
 /* Whether to sleep: nothing is pending, and who makes it so from now on will wake us. */
 bool sleeper_begin(struct sleeper *s);
 void sleeper_end(struct sleeper *s);

@@ -96,7 +96,7 @@ static struct roce_cq *cq_new(struct roce_dev *dev)
 	dev->cqs = cq;
 	pthread_mutex_unlock(&fab->lock);
 	/* a sleeper knows nothing of it yet */
-	sleeper_kick(&fab->sleeper);
+	sleeper_rouse(&fab->sleeper);
 	return cq;
 }
 
@@ -369,7 +369,7 @@ void roce_devs_reap(struct fab *fab)
 		pthread_mutex_unlock(&fab->lock);
 		if (!dev)
 			return;
-		sleeper_kick(&fab->sleeper); /* a sleeper may be polling its descriptors */
+		sleeper_rouse(&fab->sleeper); /* a sleeper may be polling its descriptors */
 		roce_sweep_later(fab, fab->lib->p_ibv_get_device_name(dev->ctx->device));
 		roce_dev_destroy(dev);
 	}
