@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define PORT_FIRST 61000 /* behind those that Linux gives to TCP by itself */
 
@@ -195,6 +197,22 @@ static int port_take(struct sim_id *id)
 	return 0;
 }
 
+/* Whether the kernel has the address, though no device has. */
+static bool is_local(const struct sockaddr *sa)
+{
+	union fab_addr addr;
+	bool is;
+	int fd;
+
+	memcpy(&addr, sa, len_of(sa));
+	*port_of(&addr.sa) = 0;
+	fd = socket(sa->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	is = fd >= 0 && !bind(fd, &addr.sa, len_of(sa));
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
 static int bind_to(struct sim_id *id, const struct sockaddr *sa)
 {
 	struct sim_device *dev = sim_device_at(sa);
@@ -203,7 +221,7 @@ static int bind_to(struct sim_id *id, const struct sockaddr *sa)
 	if (id->state != SIM_IDLE)
 		return EINVAL;
 	if (!dev && !is_any(sa))
-		return ENODEV;
+		return is_local(sa) ? ENODEV : EADDRNOTAVAIL;
 	memcpy(&id->cm.route.addr.src_storage, sa, len_of(sa));
 	err = port_take(id);
 	if (err) {

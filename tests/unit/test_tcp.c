@@ -54,6 +54,12 @@ static bool is_tcp(void)
 	return ops != &qtcp_ops;
 }
 
+/* Then who listens by plain TCP refuses, and some descriptors are the device's. */
+static bool is_device(void)
+{
+	return !strcmp(ops->name, "roce");
+}
+
 /* Reading without asking epoll would find by luck what an edge must tell. */
 static void no_guesses(void)
 {
@@ -327,6 +333,8 @@ static void settle(void)
 {
 	if (!is_tcp())
 		run_until(!qstream_lingering(qtcp_streams(fab)));
+	if (is_device()) /* which looks for signs of life now and then */
+		run_until(timers.count <= 1);
 }
 
 static union fab_addr loopback(int family, uint16_t port)
@@ -773,10 +781,13 @@ static void test_connect_timeout(void **state)
 {
 	union fab_addr addr = loopback(AF_INET, 0);
 	socklen_t len = sizeof(addr);
-	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd[3];
+	int l, fd[3];
 	struct end e = { 0 }, dropped = { 0 };
 
 	(void)state;
+	if (is_device())
+		skip();
+	l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(l, &addr.sa, fab_addr_len(&addr)), 0);
 	assert_int_equal(listen(l, 0), 0);
 	assert_int_equal(getsockname(l, &addr.sa, &len), 0);
@@ -826,9 +837,12 @@ static void test_connect_bad_attr(void **state)
 	union fab_addr peer = loopback(AF_INET, 9), local = loopback(AF_INET6, 0);
 	struct fab_connect_attr attr = { .peer = &peer, .local = &local };
 	struct end e = { 0 };
-	int fds = count_fds();
+	int fds;
 
 	(void)state;
+	if (is_device()) /* streams are there when they are first asked for */
+		ops->connect(fab, &attr, &end_ops, &e, &e.conn);
+	fds = count_fds();
 	assert_int_equal(ops->connect(fab, &attr, &end_ops, &e, &e.conn), -EAFNOSUPPORT);
 	local = loopback(AF_INET, 0);
 	local.in.sin_addr.s_addr = htonl(0xc0000201); /* 192.0.2.1: nobody's */
@@ -1033,9 +1047,24 @@ static void test_unlisten_while_stalled(void **state)
 	close(fd);
 }
 
+/* Those that there are when a device is in use, and one connection is. */
+static int count_fds_in_use(void)
+{
+	struct end a = { .rx = sink_a, .rx_len = 10 }, b = { .rx = sink_b, .rx_len = 10 };
+
+	if (is_device()) {
+		pair_open(&a, &b, AF_INET);
+		end_close(&a, true);
+		end_close(&b, true);
+		settle();
+		counters.accepts = 0;
+	}
+	return count_fds();
+}
+
 static void test_no_descriptor_is_left(void **state)
 {
-	int fds = count_fds();
+	int fds = count_fds_in_use();
 	struct door d;
 
 	(void)state;
@@ -1055,7 +1084,7 @@ static void test_no_descriptor_is_left(void **state)
 	ops->unlisten(d.l);
 	settle();
 	assert_int_equal(count_fds(), fds);
-	assert_int_equal(timers.count, 0);
+	assert_in_range(timers.count, 0, is_device());
 	assert_int_equal(counters.accepts, 1000);
 }
 
@@ -1486,9 +1515,12 @@ static void chaos_round(struct door *d, uint8_t *bad)
 		for (int k = 0; k < 2 * N; k++)
 			chaos_step(&e[k]);
 	}
-	run_until(d->taken == d->posted);
+	/* with a device, one whose dialler has left is not accepted */
+	run_until(d->taken == d->posted || (is_device() && timers.count <= 1));
+	ops->unaccept(d->l, d->posted - d->taken);
+	d->posted = d->taken;
 	for (int i = 0; i < 2 * N; i++) {
-		if (!e[i].closed)
+		if (!e[i].closed && e[i].conn)
 			end_close(&e[i], false);
 	}
 }
@@ -1496,7 +1528,7 @@ static void chaos_round(struct door *d, uint8_t *bad)
 static void test_close_in_every_upcall(void **state)
 {
 	uint8_t *bad = pages(1);
-	int fds = count_fds();
+	int fds = count_fds_in_use();
 	struct door d;
 
 	(void)state;
@@ -1509,7 +1541,7 @@ static void test_close_in_every_upcall(void **state)
 	for (int i = 0; i < UP_COUNT; i++)
 		assert_true(seen[i] > 0);
 	assert_int_equal(count_fds(), fds);
-	assert_int_equal(timers.count, 0);
+	assert_in_range(timers.count, 0, is_device());
 	munmap(bad, 2 * PAGE);
 }
 
