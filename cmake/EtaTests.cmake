@@ -48,12 +48,14 @@ function(eta_test name)
 		TIMEOUT ${arg_TIMEOUT})
 endfunction()
 
-# eta_unit_test(<module> [<source>...] [LIBS <library>...] [LABELS ...] [TIMEOUT <seconds>])
+# eta_unit_test(<module> [<source>...] [LIBS <library>...] [LABELS ...] [TIMEOUT <seconds>]
+#               [ONE_THREAD])
 # CMocka program bin/tests/test_<module> from test_<module>.c and the sources named, whose paths
 # start at the top of the tree ("ppe/mr.c"). LIBS: eta-ppe, which brings the fabrics, unless
-# named; "LIBS none" links nothing, for a test that stubs its module's neighbours.
+# named; "LIBS none" links nothing, for a test that stubs its module's neighbours. ONE_THREAD: a long
+# one that has no other; where ThreadSanitizer looks for races it is built, and not run.
 function(eta_unit_test module)
-	cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "LIBS;LABELS")
+	cmake_parse_arguments(PARSE_ARGV 1 arg "ONE_THREAD" "TIMEOUT" "LIBS;LABELS")
 	set(sources test_${module}.c)
 	foreach(source IN LISTS arg_UNPARSED_ARGUMENTS)
 		list(APPEND sources ${PROJECT_SOURCE_DIR}/${source})
@@ -68,15 +70,18 @@ function(eta_unit_test module)
 	target_link_libraries(test_${module} PRIVATE ${arg_LIBS} PkgConfig::CMOCKA Threads::Threads)
 	set_target_properties(test_${module} PROPERTIES
 		RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin/tests)
-	eta_test(unit.${module} COMMAND test_${module} LABELS unit ${arg_LABELS}
-		TIMEOUT ${arg_TIMEOUT})
+	if(NOT (arg_ONE_THREAD AND ETA_SANITIZE STREQUAL thread))
+		eta_test(unit.${module} COMMAND test_${module} LABELS unit ${arg_LABELS}
+			TIMEOUT ${arg_TIMEOUT})
+	endif()
 endfunction()
 
 # eta_fuzz_test(<decoder> [<source>...] [LIBS <library>...])
 # Fuzz target bin/tests/fuzz_<decoder> from fuzz_<decoder>.c, which defines
 # LLVMFuzzerTestOneInput, and the sources named (paths from the top of the tree). Seeds are in
 # corpus/<decoder>/, one file each. With ETA_FUZZ it is a libFuzzer program; without, a driver
-# replays the seeds and a fixed pseudo-random series of mutations of them.
+# replays the seeds and a fixed pseudo-random series of mutations of them: a short one where
+# ThreadSanitizer looks for races, because no target has a second thread.
 function(eta_fuzz_test decoder)
 	cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBS")
 	set(sources fuzz_${decoder}.c)
@@ -93,7 +98,11 @@ function(eta_fuzz_test decoder)
 		set(arguments -runs=200000 -seed=1 -max_len=4096 ${found} ${seeds})
 	else()
 		add_executable(fuzz_${decoder} ${sources} driver.c)
-		set(arguments --runs 20000 --seed 1 --max-length 4096 ${seeds})
+		set(runs 20000)
+		if(ETA_SANITIZE STREQUAL thread)
+			set(runs 200)
+		endif()
+		set(arguments --runs ${runs} --seed 1 --max-length 4096 ${seeds})
 	endif()
 	add_dependencies(fuzz fuzz_${decoder})
 	# LLVMFuzzerTestOneInput is libFuzzer's to declare; no header does.

@@ -33,7 +33,8 @@ usage: tests/vm/vm.sh run [OPTION...] -- COMMAND [ARGUMENT...]
 
   --build-dir DIR    the build whose programs run; build
   --module siw       loads soft-iWARP too ("tests" always tries to); may be made the first time
-  --timeout SECONDS  the machine is switched off after so long; 120, "tests" 850
+  --timeout SECONDS  the machine is switched off after so long; 120, "tests" 850, or of
+                     a sanitizer build 3400
   --memory MIB       2048
   --file PATH        takes a further file or folder along, into /eta/files; may be repeated
   --wire PATH --side 1|2   a further interface, joined to that of the machine that was started
@@ -235,8 +236,10 @@ siw_or_reason() {
 }
 
 command_tests() {
-	local names=("${rest[@]}") reason=() name status=0
-	: "${timeout:=850}"
+	local names=("${rest[@]}") reason=() name status=0 slow=1
+	# sanitizers make an emulated processor some four times slower
+	[[ -z $(setting ETA_SANITIZE) ]] || slow=4
+	: "${timeout:=$((850 * slow))}"
 	((${#names[@]})) || mapfile -t names < <(test_names)
 	for name in "${names[@]}"; do
 		[[ -f $vm_dir/guest/$name.sh ]] || die "no test $name"
@@ -246,7 +249,7 @@ command_tests() {
 	mkdir -p "$results"
 	start
 	siw_or_reason
-	payload "run_tests 240 ${names[*]}"
+	payload "run_tests $((240 * slow)) ${names[*]}"
 	((${#reason[@]} == 0)) || cp "${reason[@]}" "$work/payload/eta"
 	boot || status=$?
 	cp -R "$work/results/." "$work/console" "$results"
