@@ -31,9 +31,12 @@ start_background() {
 	"$@" >"$log" 2>&1 </dev/null &
 }
 
+# Times as many seconds as usual are waited for things, where all is slow.
+: "${ETA_TEST_SLOW:=1}"
+
 # wait_until SECONDS COMMAND [ARGUMENT...]: true as soon as the command is, false after SECONDS.
 wait_until() {
-	local deadline=$((SECONDS + $1))
+	local deadline=$((SECONDS + $1 * ETA_TEST_SLOW))
 	shift
 	until "$@"; do
 		((SECONDS < deadline)) || return 1
@@ -63,7 +66,7 @@ free_port() {
 # listening_address LOG PID: waits for the line "listening on ADDRESS:PORT" and prints what it
 # names; fails, showing LOG, if the program ends first or says nothing for 30 seconds.
 listening_address() {
-	local log=$1 pid=$2 deadline=$((SECONDS + 30)) line
+	local log=$1 pid=$2 deadline=$((SECONDS + 30 * ETA_TEST_SLOW)) line
 	while :; do
 		line=$(sed -n 's/^listening on //p' "$log" | head -n 1)
 		[[ -z $line ]] || break

@@ -33,15 +33,17 @@ copy_sources() {
 
 # environment ROOT: what depends on the kind of build.
 environment() {
-	local root=$1 sanitize preload=
+	local root=$1 sanitize preload='' slow=1
 	sanitize=$(setting ETA_SANITIZE)
 	if [[ -n $sanitize ]]; then
+		slow=4
 		preload=$(libraries "$build_dir/lib/libeta-fi.so" |
 			grep -E '/lib(asan|tsan|clang_rt\.[at]san.*)\.so' | head -n 1)
 	fi
 	cat >"$root/eta/environment" <<TEXT
 ETA_SANITIZE=$sanitize
 ETA_SANITIZER_PRELOAD=$preload
+ETA_TEST_SLOW=$slow
 ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:abort_on_error=1
 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 LSAN_OPTIONS=suppressions=/eta/src/tests/lsan.supp:print_suppressions=0

@@ -38,10 +38,12 @@ one() {
 	local -n server_command=$1_server client_command=$1_client
 
 	before=$(sent v0)
-	start_background "$log.server" timeout 60 "${server_command[@]}" "${arguments[@]}" -B 47700
+	start_background "$log.server" timeout "$(seconds 60)" \
+		"${server_command[@]}" "${arguments[@]}" -B 47700
 	server=$!
 	wait_until 30 is_listening 47700 || fail "$1 $2: no server: $(cat "$log.server")"
-	timeout 60 "${client_command[@]}" "${arguments[@]}" -P 47700 10.0.1.2 >"$log.client" 2>&1 ||
+	timeout "$(seconds 60)" "${client_command[@]}" "${arguments[@]}" -P 47700 10.0.1.2 \
+		>"$log.client" 2>&1 ||
 		fail "$1 $2: the client: $(cat "$log.client" "$log.server")"
 	wait "$server" || fail "$1 $2: the server: $(cat "$log.server")"
 	# both by the wire, with as many packets as there were messages at least

@@ -6,8 +6,8 @@
 # goes on with its clients by TCP through all of it, and takes RDMA again where that is back.
 . "$(dirname "$0")/lib.sh"
 
-patience=60 # seconds until a process that has to end counts as hanging
-limit=40000 # ms that it may take: retries are over after some 4 s, silence is noticed within 30 s
+patience=$(seconds 60) # seconds until a process that has to end counts as hanging
+limit=40 # seconds that it may take: retries are over after some 4 s, silence is noticed within 30 s
 
 now_ms() {
 	date +%s%3N
@@ -98,7 +98,7 @@ ends() {
 	local fault=$1 since=$2 name status said
 	shift 2
 	for name in "$@"; do
-		wait_until $((limit / 1000)) is_over "$name" || hangs "$name"
+		wait_until "$limit" is_over "$name" || hangs "$name"
 		said=$(($(now_ms) - since))
 		status=0
 		wait "${pid[$name]}" || status=$?
@@ -191,7 +191,7 @@ by_rdma "killed"
 # -------------------------------------------------------------------------- link cut
 
 # Nothing arrives any more. Not "ip link set v1 down": soft-RoCE of Linux 6.1 then repeats without end,
-# now and then, what the interface refuses, and the whole machine stands still.
+# once in some eight times, what the interface refuses, and the whole machine stands still.
 start_streams
 start_messages
 start_client

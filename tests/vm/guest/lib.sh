@@ -7,6 +7,11 @@
 # shellcheck source=tests/vm/machine/pair.sh
 . "$ETA_SOURCE_DIR/tests/vm/machine/pair.sh"
 
+# seconds SECONDS: for timeout(1): more of them, where all is slow.
+seconds() {
+	printf '%s' $(($1 * ETA_TEST_SLOW))
+}
+
 # "${far[@]}" COMMAND...: runs it in the namespace at the other end of w0.
 # shellcheck disable=SC2034
 far=(ip netns exec far)

@@ -36,11 +36,11 @@ says 'no RDMA device called rxe7' eta-info --fabric roce:rxe7
 # pingpong KIND SERVER-DOMAIN CLIENT-DOMAIN WAY: between 10.0.1.2 and 10.0.1.1.
 pingpong() {
 	local kind=$1 log="$test_dir/$1-$2-$3" server
-	start_background "$log.server" env FI_LOG_LEVEL=info timeout 60 \
+	start_background "$log.server" env FI_LOG_LEVEL=info timeout "$(seconds 60)" \
 		fi_pingpong -p eta -d "$2" -e "$kind" -c -I 5 -S 65536
 	server=$!
 	wait_until 20 is_listening 47592 || fail "no server: $(tail -n 3 "$log.server")"
-	FI_LOG_LEVEL=info timeout 60 fi_pingpong -p eta -d "$3" -e "$kind" -c -I 5 -S 65536 \
+	FI_LOG_LEVEL=info timeout "$(seconds 60)" fi_pingpong -p eta -d "$3" -e "$kind" -c -I 5 -S 65536 \
 		10.0.1.2 >"$log.client" 2>&1 || fail "$kind $2 $3: $(tail -n 3 "$log.client")"
 	wait "$server" || fail "$kind $2 $3: $(tail -n 3 "$log.server")"
 	if [[ $kind == msg ]]; then
@@ -55,10 +55,10 @@ pingpong rdm rxe1 rxe0 roce
 # a listener of a device takes what comes by TCP, too
 pingpong msg rxe1 v0 tcp
 # and what listens by TCP alone is not reached by RDMA
-start_background "$test_dir/server" timeout 30 fi_pingpong -p eta -d v1 -e msg
+start_background "$test_dir/server" timeout "$(seconds 30)" fi_pingpong -p eta -d v1 -e msg
 server=$!
 wait_until 20 is_listening 47592 || fail "no server"
-says 'not connected' env FI_LOG_LEVEL=info timeout 30 fi_pingpong -p eta -d rxe0 -e msg 10.0.1.2
+says 'not connected' env FI_LOG_LEVEL=info timeout "$(seconds 30)" fi_pingpong -p eta -d rxe0 -e msg 10.0.1.2
 kill "$server"
 
 # the fabric by itself, and under the engine

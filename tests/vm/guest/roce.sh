@@ -5,14 +5,12 @@
 # fi_pingpong with its content checked.
 . "$(dirname "$0")/lib.sh"
 
-patience=150
-[[ -z $ETA_SANITIZE ]] || patience=600
 export ETA_FABRIC=roce ETA_TEST_HOST=10.0.1.1 ETA_TEST_DOMAIN=rxe0
 
 # unit PROGRAM: a unit test's program.
 unit() {
 	local status=0
-	timeout "$patience" "test_$1" >"$test_dir/$1" 2>&1 || status=$?
+	timeout "$(seconds 150)" "test_$1" >"$test_dir/$1" 2>&1 || status=$?
 	((status == 0)) || fail "test_$1 ended with $status: $(cat "$test_dir/$1")"
 	printf '%s: %s\n' "$1" "$(grep -o 'PASSED.*' "$test_dir/$1")"
 }
@@ -28,7 +26,7 @@ for kind in msg rdm; do
 		fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000
 	server=$!
 	sleep 1
-	FI_ETA_IFACE=v0 timeout 60 fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000 10.0.1.2 \
+	FI_ETA_IFACE=v0 timeout "$(seconds 60)" fi_pingpong -p eta -e "$kind" -c -I 20 -S 70000 10.0.1.2 \
 		>"$test_dir/client" 2>&1 ||
 		fail "fi_pingpong -e $kind: $(cat "$test_dir/client" "$test_dir/server")"
 	wait "$server" || fail "fi_pingpong's server: $(cat "$test_dir/server")"

@@ -41,7 +41,7 @@ start_server() {
 	local end=$1 log=$2
 	local -n command=$1_end
 	shift 2
-	start_background "$log" timeout 100 "${command[@]}" "$@" -B 2000
+	start_background "$log" timeout "$(seconds 100)" "${command[@]}" "$@" -B 2000
 	server=$!
 	wait_until 30 listens "$end" || fail "no server: $(cat "$log")"
 }
@@ -52,7 +52,7 @@ one_pingpong() {
 	local -n client_end=$2_end
 
 	start_server "$1" "$log.server" "${arguments[@]}"
-	timeout 100 "${client_end[@]}" "${arguments[@]}" -P 2000 "$3" >"$log.client" 2>&1 ||
+	timeout "$(seconds 100)" "${client_end[@]}" "${arguments[@]}" -P 2000 "$3" >"$log.client" 2>&1 ||
 		fail "$name: the client: $(cat "$log.client" "$log.server")"
 	wait "$server" || fail "$name: the server: $(cat "$log.server")"
 	! grep -iE 'error|corrupt' "$log.client" "$log.server" || fail "$name: see above"
@@ -76,7 +76,7 @@ one_death() {
 	local -n client_command=$2_end
 
 	start_server "$1" "$log.server" "${arguments[@]}"
-	start_background "$log.client" timeout 60 "${client_command[@]}" "${arguments[@]}" -P 2000 "$3"
+	start_background "$log.client" timeout "$(seconds 60)" "${client_command[@]}" "${arguments[@]}" -P 2000 "$3"
 	client=$!
 	wait_until 60 flows "$(sent w0)" || fail "$name: nothing flows: $(cat "$log.client")"
 	kill -0 "$client" || fail "$name: the client ended too early: $(cat "$log.client")"
@@ -92,10 +92,10 @@ one_memory() {
 	local name="$1 serves $2, memory" log="$test_dir/memory-$1" server
 	local -n server_command=$1_memory client_command=$2_memory
 
-	start_background "$log.server" timeout 100 "${server_command[@]}" server "$3" 2000
+	start_background "$log.server" timeout "$(seconds 100)" "${server_command[@]}" server "$3" 2000
 	server=$!
 	wait_until 30 listens "$1" || fail "$name: no server: $(cat "$log.server")"
-	timeout 100 "${client_command[@]}" client "$3" 2000 >"$log.client" 2>&1 ||
+	timeout "$(seconds 100)" "${client_command[@]}" client "$3" 2000 >"$log.client" 2>&1 ||
 		fail "$name: the client: $(cat "$log.client" "$log.server")"
 	wait "$server" || fail "$name: the server: $(cat "$log.server")"
 	printf '%s: %s\n' "$name" "$(tail -n 1 "$log.client")"

@@ -14,7 +14,7 @@ transfer() {
 	local fabric=$1 before after
 	shift
 	before=$(sent v0)
-	ETA_FABRIC=$fabric timeout 120 eta-ttcp --transmit "$address" --verify "$@" \
+	ETA_FABRIC=$fabric timeout "$(seconds 120)" eta-ttcp --transmit "$address" --verify "$@" \
 		>"$test_dir/out" 2>&1 || fail "$fabric $*: $(cat "$test_dir/out" "$test_dir/receiver")"
 	after=$(sent v0)
 	echo "$fabric $*: $((after - before)) packets over v0"
@@ -61,18 +61,18 @@ address=$(listening_address "$test_dir/log" "$server") || fail "no server: $(cat
 port=${address##*:}
 for size in 0 1 1024 65536 3000000; do
 	before=$(sent v1)
-	ETA_FABRIC=roce:rxe0 timeout 60 http_get 10.0.1.2 "$port" "/$size" >"$test_dir/got" ||
+	ETA_FABRIC=roce:rxe0 timeout "$(seconds 60)" http_get 10.0.1.2 "$port" "/$size" >"$test_dir/got" ||
 		fail "$size by RDMA: $(cat "$test_dir/log")"
 	cmp "$test_dir/got" "$root/$size" || fail "$size by RDMA"
 	((size < 60000 || $(sent v1) - before > size / 4096)) || fail "$size: not by RDMA"
-	ETA_FABRIC=tcp timeout 60 http_get 10.0.1.2 "$port" "/$size" >"$test_dir/got" ||
+	ETA_FABRIC=tcp timeout "$(seconds 60)" http_get 10.0.1.2 "$port" "/$size" >"$test_dir/got" ||
 		fail "$size by TCP"
 	cmp "$test_dir/got" "$root/$size" || fail "$size by TCP"
 done
 # at the same time
-ETA_FABRIC=tcp timeout 100 http_get 10.0.1.2 "$port" /65536 "$count" >"$test_dir/tcp" &
+ETA_FABRIC=tcp timeout "$(seconds 100)" http_get 10.0.1.2 "$port" /65536 "$count" >"$test_dir/tcp" &
 by_tcp=$!
-ETA_FABRIC=roce:rxe0 timeout 100 http_get 10.0.1.2 "$port" /3000000 "$count" >"$test_dir/got" ||
+ETA_FABRIC=roce:rxe0 timeout "$(seconds 100)" http_get 10.0.1.2 "$port" /3000000 "$count" >"$test_dir/got" ||
 	fail "many by RDMA"
 cmp "$test_dir/got" "$root/3000000" || fail "many by RDMA"
 wait "$by_tcp" || fail "TCP clients meanwhile"

@@ -84,6 +84,19 @@ add_wire() {
 	rdma link add rxe2 type rxe netdev eth0
 }
 
+# preload_runtime: libfabric's programs load a provider, which with sanitizers wants their run-time
+# library there first.
+preload_runtime() {
+	local name
+	mkdir -p /run/preloaded
+	for name in fi_info fi_pingpong; do
+		printf '#!/bin/sh\nLD_PRELOAD=%s exec %s "$@"\n' "$ETA_SANITIZER_PRELOAD" \
+			"$(command -v "$name")" >"/run/preloaded/$name"
+		chmod +x "/run/preloaded/$name"
+	done
+	export PATH=/run/preloaded:$PATH
+}
+
 # start_machine [SIDE]: the network, and the RDMA devices of rxe.
 start_machine() {
 	local module
@@ -94,6 +107,7 @@ start_machine() {
 	quietly add_far
 	quietly devices_up
 	[[ -z ${1-} ]] || quietly add_wire "$1"
+	[[ -z $ETA_SANITIZER_PRELOAD ]] || preload_runtime
 }
 
 # run_tests SECONDS NAME...: runs the tests guest/NAME.sh, for at most so long each. The output and

@@ -7,9 +7,9 @@
 # shellcheck disable=SC2034
 server=10.0.3.1 web_port=8000 ttcp_port=9000 pingpong_port=47592
 
-patience=60 # seconds for each step: of emulated machines that share processors
+# Seconds for each step: of emulated machines that share processors.
 # shellcheck disable=SC2034
-[[ -z $ETA_SANITIZE ]] || patience=240
+patience=$((60 * ETA_TEST_SLOW))
 
 # octets COUNT: always the same ones, so that both sides know what is in a file.
 octets() {

@@ -15,7 +15,7 @@ ETA_FABRIC=roce start_background "$test_dir/ttcp" eta-ttcp --receive \
 	--listen "$server:$ttcp_port" --verify --forever
 ttcp=$!
 for port in "$pingpong_port" "$ttcp_port"; do
-	wait_until "$patience" is_listening "$port" ||
+	wait_until 60 is_listening "$port" ||
 		fail "nobody listens on $port: $(tail -n 5 "$test_dir"/*)"
 done
 # the last: once it answers all of them are there
