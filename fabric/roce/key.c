@@ -12,7 +12,8 @@
 
 #define KEYS_MAX 64  /* of a peer's that are kept */
 #define TOLD_MAX 250 /* that a peer may have */
-#define NONE_AGE 64  /* uses after which is asked again where there was no key */
+#define NEVER_AGE 64 /* uses after which is asked again where there can be no key */
+#define ONCE_AGE 2   /* ... where this access was refused: what was about to be done is, once */
 
 /* ----------------------------------------------------------------- what is to be said */
 
@@ -102,7 +103,7 @@ static int key_keep(struct fab_msg_conn *c, const struct roce_note *n)
 		.addr = n->addr,
 		.span = n->span,
 		.access = n->access,
-		.age = NONE_AGE,
+		.age = n->flags & ROCE_KEY_NEVER ? NEVER_AGE : ONCE_AGE,
 	};
 	link_init(&key->link);
 	link_prepend(&c->keys, &key->link);
@@ -181,9 +182,9 @@ static bool may(const struct fab_region *region, uint8_t access)
 	       (access == ROCE_MAY_WRITE ? FAB_MAY_REMOTE_WRITE : FAB_MAY_REMOTE_READ);
 }
 
-/* The window of what is asked for; NULL: not by a device. */
-static struct roce_window *window_of(struct fab_msg_conn *c, const struct roce_note *n,
-				     struct fab_key *key)
+/* The window of what is asked for. -EOPNOTSUPP: not by a device. */
+static int window_of(struct fab_msg_conn *c, const struct roce_note *n, struct fab_key *key,
+		     struct roce_window **out)
 {
 	const struct fab_key_req r = {
 		.stag = n->stag,
@@ -191,13 +192,14 @@ static struct roce_window *window_of(struct fab_msg_conn *c, const struct roce_n
 		.len = n->len,
 		.write = n->access == ROCE_MAY_WRITE,
 	};
-	struct roce_window *w;
+	int err = c->ops->rx_key ? c->ops->rx_key(c->user, &r, key) : -EOPNOTSUPP;
 
-	if (!c->ops->rx_key || c->ops->rx_key(c->user, &r, key) || c->state != RC_OPEN)
-		return NULL;
-	w = may(key->region, n->access) ? roce_window_get(c->dev, key->region, key->addr, n->len)
-					: NULL;
-	return w && !told_keep(c, w, n->stag) ? w : NULL;
+	*out = NULL;
+	if (err || c->state != RC_OPEN)
+		return err;
+	if (may(key->region, n->access))
+		*out = roce_window_get(c->dev, key->region, key->addr, n->len);
+	return *out ? told_keep(c, *out, n->stag) : -EOPNOTSUPP;
 }
 
 /* How the window lies, in the octets of the STag. */
@@ -220,15 +222,18 @@ int roce_key_asked(struct fab_msg_conn *c, const struct roce_note *n)
 	struct roce_note answer = {
 		.op = ROCE_KEY, .stag = n->stag, .to = n->to, .access = n->access
 	};
-	struct fab_key key;
 	struct roce_window *w;
+	struct fab_key key;
+	int err;
 
 	if (c->key_due)
 		return -EPROTO;
-	w = window_of(c, n, &key);
-	COUNT(c->fab, keys_given, w != NULL);
-	if (w)
+	err = window_of(c, n, &key, &w);
+	if (!err && c->state == RC_OPEN)
 		describe(w, &key, &answer);
+	else
+		answer.flags = err == -EOPNOTSUPP ? ROCE_KEY_NEVER : 0;
+	COUNT(c->fab, keys_given, !err);
 	c->key_due = true;
 	roce_say(c, &answer);
 	return 0;

@@ -477,9 +477,11 @@ static void open_up(struct fab_msg_conn *c, const uint8_t *data, size_t len)
 		return;
 	}
 	peer_describe(c, true, &who);
+	COUNT(c->fab, connects, c->state == RC_ASKED);
+	/* byte streams are counted when they are handed out */
+	COUNT(c->fab, accepts, c->state != RC_ASKED && !c->m->attr.streams);
 	c->start = NULL;
 	c->state = RC_OPEN;
-	COUNT(c->fab, connects, 1);
 	roce_watch_start(c->fab);
 	c->ops->connected(c->user, 0, &who, data, len);
 	free(s);

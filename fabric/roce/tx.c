@@ -214,7 +214,7 @@ static bool may_be_placed(const struct fab_msg_conn *c, const struct fab_send *s
 /* What goes in frames may be dealt with after what the device does later. */
 static void in_frames(struct fab_msg_conn *c, const struct fab_send *s)
 {
-	if (s->op == FAB_WRITE || s->op == FAB_ATOMIC) {
+	if ((s->op == FAB_WRITE && s->len) || s->op == FAB_ATOMIC) {
 		c->unordered = !c->m->attr.streams;
 		c->key_fences = false;
 	} else if (s->op == FAB_READ_RESP) {

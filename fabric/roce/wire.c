@@ -306,6 +306,7 @@ static void put_note(uint8_t *p, const struct roce_note *n)
 		w.key.len = be64_make(n->span);
 		w.key.rkey = be32_make(n->rkey);
 		w.key.access = n->access;
+		w.key.flags = n->flags;
 		break;
 	default:
 		break;
@@ -403,6 +404,7 @@ static int get_key(const uint8_t *p, struct roce_note *n)
 	n->span = be64_get(w.len);
 	n->rkey = be32_get(w.rkey);
 	n->access = w.access;
+	n->flags = w.flags & ROCE_KEY_NEVER;
 	return n->to <= UINT64_MAX - n->span && n->addr <= UINT64_MAX - n->span &&
 			       is_access(n->access)
 		       ? 0

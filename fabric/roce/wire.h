@@ -315,11 +315,14 @@ struct roce_key_data {
 	be64 len;
 	be32 rkey;
 	uint8_t access; /* that was asked for */
-	uint8_t reserved[3];
+	uint8_t flags;  /* enum roce_key_flag */
+	uint8_t reserved[2];
 };
 ROCE_SIZE(struct roce_key_data, 32);
 ROCE_AT(struct roce_key_data, rkey, 24);
 ROCE_AT(struct roce_key_data, access, 28);
+
+enum roce_key_flag { ROCE_KEY_NEVER = 0x01 }; /* the STag's memory is reached by messages only */
 
 enum roce_access { ROCE_MAY_READ = 1, ROCE_MAY_WRITE = 2 };
 
@@ -345,7 +348,7 @@ struct roce_cm {
 /* What is said of placement: a piece of ROCE_PLACED or one behind it. */
 struct roce_note {
 	uint8_t op; /* enum roce_op */
-	uint8_t access;
+	uint8_t access, flags;
 	uint32_t stag, len, rkey;
 	uint64_t to, addr, span;  /* span: how far a key reaches */
 	struct fab_read_req read; /* of READ_INTO and FETCHED, its own STag included */

@@ -121,7 +121,7 @@ static void test_key_refused(void **state)
 	uint64_t before = copied();
 
 	(void)state;
-	b.key_err = -EACCES;
+	b.key_err = -EOPNOTSUPP;
 	post_write(MUCH, 100, pattern);
 	post_write(MUCH, 200, pattern);
 	run_until(b.tagged == 2 && all_done(&a));
@@ -135,6 +135,20 @@ static void test_key_refused(void **state)
 		run_until(all_done(&a));
 	}
 	assert_int_equal(b.keys, 2);
+}
+
+/* That one access is refused says nothing of the next. */
+static void test_access_refused(void **state)
+{
+	(void)state;
+	b.key_err = -ERANGE;
+	post_write(MUCH, 100, pattern);
+	run_until(b.tagged == 1 && all_done(&a));
+	b.key_err = 0;
+	post_write(MUCH, 200, pattern);
+	run_until(b.tagged == 2 && all_done(&a));
+	assert_int_equal(b.keys, 2);
+	assert_int_equal(a.counters.placed, 1);
 }
 
 /* A region that may be read only gives no key to write, whatever its user says. */
@@ -333,6 +347,7 @@ int main(void)
 		PLACING(test_many),
 		PLACING(test_order),
 		PLACING(test_key_refused),
+		PLACING(test_access_refused),
 		PLACING(test_region_forbids),
 		PLACING(test_pieces),
 		PLACING(test_read),

@@ -133,7 +133,7 @@ static void test_notes(void **state)
 		  .addr = 4,
 		  .span = 5,
 		  .rkey = 6,
-		  .access = ROCE_MAY_READ },
+		  .access = ROCE_MAY_READ, .flags = ROCE_KEY_NEVER },
 		{ .op = ROCE_KEY_GONE, .stag = 0xffffffff },
 	};
 	uint8_t room[64];
