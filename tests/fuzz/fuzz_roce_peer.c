@@ -68,7 +68,12 @@ static struct fab_msg_conn *request; /* waits for its user */
 static struct checker user;
 static struct sim_peer *peer;
 static uint8_t settings;
-static uint64_t to; /* as a good peer would go on */
+static uint64_t to;     /* as a good peer would go on */
+static uint8_t *shared; /* memory of the peer's, to which it gives keys */
+static uint32_t shared_key;
+static struct roce_note key; /* the last that it was given */
+
+#define SHARED 65536
 
 /* ------------------------------------------------------------------------------ time */
 
@@ -165,13 +170,50 @@ static void step_frame(struct input *in)
 	say(frame, sizeof(struct roce_frame) + n);
 }
 
+/* Right but for what the input says: of a key that it has, to memory that is there. */
+static uint32_t note(struct input *in, uint8_t *p, uint8_t op)
+{
+	uint8_t how = take(in);
+	struct roce_note n = {
+		.op = op,
+		.access = how & 4 ? ROCE_MAY_READ : ROCE_MAY_WRITE,
+		.stag = how & 8 ? CHECKER_SINK : CHECKER_STAG,
+		.to = CHECKER_TO + (how & 16 ? CHECKER_AREA - 1000 : 0),
+		.len = take16(in),
+		.rkey = shared_key + (how & 1),
+		.addr = (uintptr_t)shared + (how & 2),
+		.span = how & 32 ? SHARED : UINT64_MAX,
+	};
+
+	if (!shared && peer && sim_peer_is_up(peer)) {
+		shared = sim_peer_share(peer, SHARED, &shared_key);
+		n.rkey = shared_key + (how & 1);
+		n.addr = (uintptr_t)shared + (how & 2);
+	}
+	if (how & 64)
+		n.len *= 4;
+	n.read = (struct fab_read_req){ .sink_stag = CHECKER_SINK,
+					.stag = n.stag,
+					.sink_to = CHECKER_TO,
+					.to = n.to,
+					.len = n.len };
+	return roce_note_put(p, &n);
+}
+
 /* What a good peer would send, but for its flags, its tagged offset, or its length. */
 static uint32_t piece(struct input *in, uint8_t *p, uint32_t room)
 {
-	uint8_t op = take(in) % ROCE_OPS, how = take(in);
-	uint32_t len = how & 0x20 ? take16(in) % 8000 : take(in), head = roce_piece_head(op);
+	uint8_t op = take(in) % ROCE_OPS, how;
+	uint32_t len, head;
 	struct roce_piece w;
-	be64 at = be64_make(how & 0x10 ? UINT64_MAX - 9 : to);
+	be64 at;
+
+	if (op >= ROCE_PLACED)
+		return room > 64 ? note(in, p, op) : 0;
+	how = take(in);
+	len = how & 0x20 ? take16(in) % 8000 : take(in);
+	head = roce_piece_head(op);
+	at = be64_make(how & 0x10 ? UINT64_MAX - 9 : to);
 
 	if (!roce_has_payload(op))
 		len = 0;
@@ -276,8 +318,11 @@ static void step_user(struct input *in)
 		checker_close(&user);
 	} else if (how < 64 && user.conn && user.connected) {
 		roce_msg_ops.shutdown(user.conn);
-	} else if (how < 80) {
+	} else if (how < 72) {
 		unlisten();
+	} else if (how < 80) {
+		if (user.region.wire && roce_msg_ops.region_gone)
+			roce_msg_ops.region_gone(m, &user.region);
 	} else if (how < 128 && user.conn && user.connected) {
 		roce_msg_ops.tx_now(user.conn);
 	} else if (how >= 128) {
@@ -286,38 +331,69 @@ static void step_user(struct input *in)
 	}
 }
 
+static void peer_close(void)
+{
+	if (peer)
+		sim_peer_close(peer);
+	peer = NULL;
+	shared = NULL;
+	memset(&key, 0, sizeof(key));
+}
+
+/* Keys that it is given are kept. */
+static void frame_read(const uint8_t *p, uint32_t len)
+{
+	uint32_t at = sizeof(struct roce_frame);
+	struct roce_item it;
+
+	if (len <= at || p[0] != ROCE_DATA)
+		return;
+	while (at < len) {
+		int used = roce_piece_get(p + at, len - at, &it);
+
+		assert(used > 0);
+		if (it.op == ROCE_KEY && it.note.span)
+			key = it.note;
+		at += used;
+	}
+}
+
 static void step_peer(struct input *in)
 {
+	const uint8_t *got;
 	uint8_t how = take(in);
 	uint32_t len;
 
 	if (!peer)
 		return;
 	if (how < 96) {
-		while (how-- && sim_peer_got(peer, &len))
+		while (how-- && (got = sim_peer_got(peer, &len))) {
+			frame_read(got, len);
 			sim_peer_drop(peer);
+		}
 	} else if (how < 160) {
 		sim_peer_disconnect(peer);
 	} else if (how < 224) {
-		sim_peer_close(peer);
-		peer = NULL;
+		peer_close();
 	} else {
 		sim_cut("sim0", how & 1);
 	}
 }
 
-/* Memory of ours that it was given no key to. */
+/* Memory of ours: by the key that it has, and what lies behind; or by one that it made up. */
 static void step_memory(struct input *in)
 {
+	static const uint8_t octets[SIM_PEER_FRAME] = "octets";
 	uint8_t how = take(in);
-	uint32_t key = take16(in);
+	uint32_t len = take16(in), rkey = how & 2 ? key.rkey : len;
+	uint64_t addr = how & 2 ? key.addr + (how & 8) * 1000 : (uintptr_t)user.area;
 
 	if (!peer)
 		return;
 	if (how & 1)
-		sim_peer_read(peer, key, (uintptr_t)user.area, how);
+		sim_peer_read(peer, rkey, addr, len);
 	else
-		sim_peer_write(peer, key, (uintptr_t)user.area, "octets", how % 7, how & 0x10);
+		sim_peer_write(peer, rkey, addr, octets, how & 4 ? 0 : len, how & 0x10);
 }
 
 static void step_fault(struct input *in)
@@ -461,7 +537,12 @@ static void meet(const struct sim_peer_attr *attr)
 static void begin(struct input *in)
 {
 	struct roce_cm cm = {
-		.service = ROCE_MESSAGES, .credits = 40, .ord = 4, .ird = 4, .frame_max = 8192
+		.service = ROCE_MESSAGES,
+		.credits = 40,
+		.ord = 4,
+		.ird = 4,
+		.frame_max = 8192,
+		.features = ROCE_FEATURE_PLACE,
 	};
 	struct roce_cm_data data;
 	struct sim_peer_attr attr = { .data = &data,
@@ -471,8 +552,11 @@ static void begin(struct input *in)
 				      .recvs = settings & SET_DEAF ? 0 : 48 };
 	size_t n = sizeof(data);
 
-	if (settings & SET_FEW)
-		cm.credits = 1 + take(in) % 4, cm.frame_max = ROCE_FRAME_MIN;
+	if (settings & SET_FEW) {
+		cm.credits = 1 + take(in) % 4;
+		cm.frame_max = ROCE_FRAME_MIN;
+		cm.features = 0;
+	}
 	roce_cm_put(&cm, &data);
 	if (settings & SET_DATA) {
 		const uint8_t *p = take_some(in, &n);
@@ -493,9 +577,7 @@ static void begin(struct input *in)
 static void end(void)
 {
 	pace = 20000000; /* what lingers is not waited for */
-	if (peer)
-		sim_peer_close(peer);
-	peer = NULL;
+	peer_close();
 	settle();
 	if (request)
 		roce_msg_ops.conn_close(request, false);

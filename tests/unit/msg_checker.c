@@ -147,6 +147,16 @@ static void out_place(struct checker *c, struct checker_out *o, unsigned entries
 	o->send.regions = named ? o->regions : NULL;
 }
 
+/* Where the answer goes, as up_rx_tagged() will say. */
+static void sink_place(struct checker *c, struct checker_out *o)
+{
+	o->iov[0] = (struct iovec){ area(c, 0), o->send.read_len };
+	o->regions[0] = &c->region;
+	o->send.iov = o->iov;
+	o->send.niov = 1;
+	o->send.regions = o->regions;
+}
+
 static bool has_payload(enum fab_op op)
 {
 	return op == FAB_SEND || op == FAB_WRITE || op == FAB_READ_RESP;
@@ -175,6 +185,8 @@ bool checker_post(struct checker *c, enum fab_op op, uint32_t len, unsigned entr
 	};
 	if (o->send.len)
 		out_place(c, o, entries, named);
+	else if (op == FAB_READ && named && len)
+		sink_place(c, o);
 	c->out_count++;
 	c->ops->tx_want(c->conn);
 	return true;

@@ -333,7 +333,10 @@ uint8_t *sim_peer_share(struct sim_peer *p, uint32_t len, uint32_t *rkey)
 	p->shares[i] = p->lib->p_ibv_reg_mr(p->pd, mem, len,
 					    IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE |
 						    IBV_ACCESS_REMOTE_READ);
-	assert(p->shares[i]);
+	if (!p->shares[i]) {
+		free(mem);
+		return NULL;
+	}
 	*rkey = p->shares[i]->rkey;
 	return mem;
 }

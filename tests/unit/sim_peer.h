@@ -54,7 +54,7 @@ unsigned sim_peer_under_way(const struct sim_peer *p);
 const uint8_t *sim_peer_got(const struct sim_peer *p, uint32_t *len);
 void sim_peer_drop(struct sim_peer *p);
 
-/* Memory of @len octets that the other side may write and read; stays till the peer is closed. */
+/* Memory of @len octets that the other side may write and read, till the peer is closed; NULL: refused. */
 uint8_t *sim_peer_share(struct sim_peer *p, uint32_t len, uint32_t *rkey);
 
 void sim_peer_disconnect(struct sim_peer *p);
