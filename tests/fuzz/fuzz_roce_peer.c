@@ -17,8 +17,8 @@
 
 #include "fabric/roce/roce.h"
 #include "fabric/roce/wire.h"
+#include "tests/fuzz/hostile_roce.h"
 #include "tests/unit/msg_checker.h"
-#include "tests/unit/sim_peer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int __real_clock_gettime(clockid_t id, struct timespec *ts);
@@ -54,11 +54,6 @@ enum step {
 	STEPS
 };
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
 static struct fab_counters counters;
 static struct timers timers;
 static struct fab *fab;
@@ -66,14 +61,7 @@ static struct fab_msg *m;
 static struct fab_msg_listener *listener;
 static struct fab_msg_conn *request; /* waits for its user */
 static struct checker user;
-static struct sim_peer *peer;
 static uint8_t settings;
-static uint64_t to;     /* as a good peer would go on */
-static uint8_t *shared; /* memory of the peer's, to which it gives keys */
-static uint32_t shared_key;
-static struct roce_note key; /* the last that it was given */
-
-#define SHARED 65536
 
 /* ------------------------------------------------------------------------------ time */
 
@@ -96,33 +84,6 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
 	return 0;
 }
 
-/* ----------------------------------------------------------------------------- input */
-
-static uint8_t take(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->at++;
-}
-
-static uint16_t take16(struct input *in)
-{
-	uint16_t high = take(in);
-
-	return (uint16_t)(high << 8 | take(in));
-}
-
-static const uint8_t *take_some(struct input *in, size_t *n)
-{
-	const uint8_t *p = in->at;
-
-	*n = *n < in->left ? *n : in->left;
-	in->at += *n;
-	in->left -= *n;
-	return p;
-}
-
 /* ----------------------------------------------------------------------------- turns */
 
 static void turn(void)
@@ -132,8 +93,8 @@ static void turn(void)
 	timers_run(&timers, timer_now_ns());
 	roce_stream_ops.flush(fab);
 	sim_step();
-	if (peer)
-		sim_peer_turn(peer);
+	if (hostile)
+		sim_peer_turn(hostile);
 }
 
 static void settle(void)
@@ -143,121 +104,6 @@ static void settle(void)
 }
 
 /* ----------------------------------------------------------------------------- steps */
-
-static void say(const void *octets, uint32_t len)
-{
-	if (peer)
-		sim_peer_send(peer, octets, len);
-}
-
-static void step_raw(struct input *in)
-{
-	size_t n = take(in);
-	const uint8_t *p = take_some(in, &n);
-
-	say(p, n);
-}
-
-static void step_frame(struct input *in)
-{
-	static uint8_t frame[256 + sizeof(struct roce_frame)];
-	uint8_t kind = take(in), credits = take(in);
-	size_t n = take(in);
-	const uint8_t *p = take_some(in, &n);
-
-	roce_frame_put(frame, kind & 0x7f, kind & 0x80 ? credits * 257 : credits, credits);
-	memcpy(frame + sizeof(struct roce_frame), p, n);
-	say(frame, sizeof(struct roce_frame) + n);
-}
-
-/* Right but for what the input says: of a key that it has, to memory that is there. */
-static uint32_t note(struct input *in, uint8_t *p, uint8_t op)
-{
-	uint8_t how = take(in);
-	struct roce_note n = {
-		.op = op,
-		.access = how & 4 ? ROCE_MAY_READ : ROCE_MAY_WRITE,
-		.stag = how & 8 ? CHECKER_SINK : CHECKER_STAG,
-		.to = CHECKER_TO + (how & 16 ? CHECKER_AREA - 1000 : 0),
-		.len = take16(in),
-		.rkey = shared_key + (how & 1),
-		.addr = (uintptr_t)shared + (how & 2),
-		.span = how & 32 ? SHARED : UINT64_MAX,
-	};
-
-	if (!shared && peer && sim_peer_is_up(peer)) {
-		shared = sim_peer_share(peer, SHARED, &shared_key);
-		n.rkey = shared_key + (how & 1);
-		n.addr = (uintptr_t)shared + (how & 2);
-	}
-	if (how & 64)
-		n.len *= 4;
-	n.read = (struct fab_read_req){ .sink_stag = CHECKER_SINK,
-					.stag = n.stag,
-					.sink_to = CHECKER_TO,
-					.to = n.to,
-					.len = n.len };
-	return roce_note_put(p, &n);
-}
-
-/* What a good peer would send, but for its flags, its tagged offset, or its length. */
-static uint32_t piece(struct input *in, uint8_t *p, uint32_t room)
-{
-	uint8_t op = take(in) % ROCE_OPS, how;
-	uint32_t len, head;
-	struct roce_piece w;
-	be64 at;
-
-	if (op >= ROCE_PLACED)
-		return room > 64 ? note(in, p, op) : 0;
-	how = take(in);
-	len = how & 0x20 ? take16(in) % 8000 : take(in);
-	head = roce_piece_head(op);
-	at = be64_make(how & 0x10 ? UINT64_MAX - 9 : to);
-
-	if (!roce_has_payload(op))
-		len = 0;
-	if (head + roce_pad(len) > room)
-		return 0;
-	memset(p, how, head + roce_pad(len));
-	w = (struct roce_piece){ .op = op,
-				 .flags = how & 3,
-				 .len = be16_make(how & 0x40 ? len + 1 : len) };
-	w.stag = be32_make(how & 0x80 ? how : op == ROCE_READ_RESP ? CHECKER_SINK : CHECKER_STAG);
-	memcpy(p, &w, sizeof(w));
-	if (head > sizeof(w))
-		memcpy(p + sizeof(w), &at, sizeof(at));
-	if (op == ROCE_WRITE || op == ROCE_READ_RESP)
-		to = how & ROCE_LAST ? CHECKER_TO : to + len;
-	return head + roce_pad(len);
-}
-
-static void step_pieces(struct input *in)
-{
-	static uint8_t frame[16384];
-	uint8_t n = take(in);
-	uint32_t len = sizeof(struct roce_frame), used = 1;
-
-	roce_frame_put(frame, ROCE_DATA, n >> 4, 0);
-	for (unsigned i = 0; i <= (n & 7u) && used; i++) {
-		used = piece(in, frame + len, 8192 + (n & 8) - len);
-		len += used;
-	}
-	say(frame, len);
-}
-
-static void step_hello(struct input *in)
-{
-	static uint8_t frame[ROCE_HELLO_FRAME_MAX];
-	uint8_t how = take(in);
-	struct fab_hello hello = { .features = how >> 3,
-				   .name_len = how & 4 ? 56 : 0,
-				   .window = 1000 };
-	int n = roce_hello_put(frame, ROCE_REQUEST + how % 3, &hello, "hello", how & 4 ? 5 : 0);
-
-	if (n > 0)
-		say(frame, n);
-}
 
 static void step_post(struct input *in)
 {
@@ -331,69 +177,26 @@ static void step_user(struct input *in)
 	}
 }
 
-static void peer_close(void)
-{
-	if (peer)
-		sim_peer_close(peer);
-	peer = NULL;
-	shared = NULL;
-	memset(&key, 0, sizeof(key));
-}
-
-/* Keys that it is given are kept. */
-static void frame_read(const uint8_t *p, uint32_t len)
-{
-	uint32_t at = sizeof(struct roce_frame);
-	struct roce_item it;
-
-	if (len <= at || p[0] != ROCE_DATA)
-		return;
-	while (at < len) {
-		int used = roce_piece_get(p + at, len - at, &it);
-
-		assert(used > 0);
-		if (it.op == ROCE_KEY && it.note.span)
-			key = it.note;
-		at += used;
-	}
-}
-
 static void step_peer(struct input *in)
 {
 	const uint8_t *got;
 	uint8_t how = take(in);
 	uint32_t len;
 
-	if (!peer)
+	if (!hostile)
 		return;
 	if (how < 96) {
-		while (how-- && (got = sim_peer_got(peer, &len))) {
-			frame_read(got, len);
-			sim_peer_drop(peer);
+		while (how-- && (got = sim_peer_got(hostile, &len))) {
+			hostile_hears(got, len);
+			sim_peer_drop(hostile);
 		}
 	} else if (how < 160) {
-		sim_peer_disconnect(peer);
+		sim_peer_disconnect(hostile);
 	} else if (how < 224) {
-		peer_close();
+		hostile_close();
 	} else {
 		sim_cut("sim0", how & 1);
 	}
-}
-
-/* Memory of ours: by the key that it has, and what lies behind; or by one that it made up. */
-static void step_memory(struct input *in)
-{
-	static const uint8_t octets[SIM_PEER_FRAME] = "octets";
-	uint8_t how = take(in);
-	uint32_t len = take16(in), rkey = how & 2 ? key.rkey : len;
-	uint64_t addr = how & 2 ? key.addr + (how & 8) * 1000 : (uintptr_t)user.area;
-
-	if (!peer)
-		return;
-	if (how & 1)
-		sim_peer_read(peer, rkey, addr, len);
-	else
-		sim_peer_write(peer, rkey, addr, octets, how & 4 ? 0 : len, how & 0x10);
 }
 
 static void step_fault(struct input *in)
@@ -410,16 +213,16 @@ static void run(struct input *in)
 {
 	switch (take(in) % STEPS) {
 	case STEP_RAW:
-		step_raw(in);
+		hostile_raw(in);
 		break;
 	case STEP_FRAME:
-		step_frame(in);
+		hostile_frame(in);
 		break;
 	case STEP_PIECES:
-		step_pieces(in);
+		hostile_pieces(in);
 		break;
 	case STEP_HELLO:
-		step_hello(in);
+		hostile_hello(in);
 		break;
 	case STEP_SETTLE:
 		settle();
@@ -446,7 +249,7 @@ static void run(struct input *in)
 		now += take(in) * 100000000ull;
 		break;
 	case STEP_MEMORY:
-		step_memory(in);
+		hostile_memory(in, user.area);
 		break;
 	default:
 		step_fault(in);
@@ -520,8 +323,8 @@ static void meet(const struct sim_peer_attr *attr)
 	union fab_addr addr;
 
 	if (settings & SET_INITIATOR) {
-		peer = sim_peer_listen(attr);
-		addr = sim_peer_addr(peer);
+		hostile = sim_peer_listen(attr);
+		addr = sim_peer_addr(hostile);
 		connect.peer = &addr;
 		if (roce_msg_ops.connect(m, &connect, NULL, "ave", 3, &checker_user, &user,
 					 &user.conn))
@@ -531,7 +334,7 @@ static void meet(const struct sim_peer_attr *attr)
 	if (roce_msg_ops.listen(m, &attr->at, 4, &listen_ops, NULL, &listener) ||
 	    roce_msg_ops.listener_addr(listener, &dial.at))
 		abort();
-	peer = sim_peer_dial(&dial);
+	hostile = sim_peer_dial(&dial);
 }
 
 static void begin(struct input *in)
@@ -570,14 +373,14 @@ static void begin(struct input *in)
 	settle();
 	if (settings & SET_RAW)
 		return;
-	step_hello(&(struct input){ (const uint8_t[]){ settings & SET_INITIATOR ? 1 : 0 }, 1 });
+	hostile_hello(&(struct input){ (const uint8_t[]){ settings & SET_INITIATOR ? 1 : 0 }, 1 });
 	settle();
 }
 
 static void end(void)
 {
 	pace = 20000000; /* what lingers is not waited for */
-	peer_close();
+	hostile_close();
 	settle();
 	if (request)
 		roce_msg_ops.conn_close(request, false);
@@ -599,7 +402,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sim_manual(true);
 	sim_times(1000000, 1000000);
 	now = 1000000000;
-	to = CHECKER_TO;
+	hostile_begin();
 	settings = take(&in);
 	sim_seed(settings & SET_RANDOM ? 1 + take(&in) : 0);
 	instance_open();
