@@ -15,7 +15,7 @@ copy_build() {
 	local to=$1/eta/build files=()
 	mkdir -p "$to/lib" "$to/bin"
 	[[ -d $build_dir/lib && -d $build_dir/bin ]] || die "no build in $build_dir"
-	find "$build_dir/lib" -name '*.so*' -exec cp -P -t "$to/lib" {} +
+	find "$build_dir/lib" -maxdepth 1 -name '*.so*' -exec cp -P -t "$to/lib" {} +
 	cp -R "$build_dir/bin/." "$to/bin"
 	mapfile -t files < <(find "$to/lib" "$to/bin" -type f -perm -u+x ! -name 'mpi_*')
 	mapfile -t files < <(libraries "${files[@]}" | grep -v "^$build_dir/")
