@@ -106,8 +106,8 @@ int roce_post(struct fab_msg_conn *c, const struct roce_wr *wrs, unsigned n, boo
 	for (unsigned i = 0; i < n; i++) {
 		fill(c, &wr[i], &sge[i], &wrs[i]);
 		wr[i].next = i + 1 < n ? &wr[i + 1] : NULL;
-		/* a buffer comes back with the end of this or of a later one */
-		must = wr[i].send_flags ? must && i + 1 == n : true;
+		/* the buffer of one that is not inline comes back with the end of the last */
+		must |= !wr[i].send_flags;
 	}
 	if (wants_signal(c, must)) {
 		wr[n - 1].send_flags |= IBV_SEND_SIGNALED;
