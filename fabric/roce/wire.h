@@ -38,7 +38,8 @@
  *
  * Order. What a device places does not wait for the owner's look at the frames before. So who sends a WRITE
  * or an ATOMIC in frames uses no key for what comes behind it, until it knows that all frames so far have
- * been dealt with: an answer to a KEY_ASK that was sent since says so.
+ * been dealt with: an answer to a KEY_ASK that was sent since says so. Whose writes never meet, as those of
+ * byte streams, need not wait for it.
  */
 #ifndef ETA_ROCE_WIRE_H
 #define ETA_ROCE_WIRE_H
