@@ -166,6 +166,9 @@ static void step_user(struct input *in)
 		roce_msg_ops.shutdown(user.conn);
 	} else if (how < 72) {
 		unlisten();
+	} else if (how < 76) {
+		if (user.conn && user.connected)
+			roce_msg_ops.read_over(user.conn, CHECKER_SINK);
 	} else if (how < 80) {
 		if (user.region.wire && roce_msg_ops.region_gone)
 			roce_msg_ops.region_gone(m, &user.region);

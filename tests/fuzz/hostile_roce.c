@@ -118,6 +118,20 @@ static uint32_t note(struct input *in, uint8_t *p, uint8_t op)
 	return roce_note_put(p, &n);
 }
 
+/* The rest of what asks for something; a read of nothing, if its flags say so. */
+static void ask_put(uint8_t *p, uint8_t op, uint8_t how)
+{
+	struct roce_read read = { .to = be64_make(to),
+				  .sink_to = be64_make(CHECKER_TO),
+				  .sink_stag = be32_make(CHECKER_SINK),
+				  .len = be32_make(how & 0x04 ? 0 : how * 100) };
+
+	if (op == ROCE_READ)
+		memcpy(p, &read, sizeof(read));
+	else if (op == ROCE_ATOMIC) /* behind its place and number */
+		p[offsetof(struct roce_atomic, op)] = how >> 2 & 1;
+}
+
 /* What a good peer would send, but for its flags, its tagged offset, or its length. */
 static uint32_t piece(struct input *in, uint8_t *p, uint32_t room)
 {
@@ -145,6 +159,7 @@ static uint32_t piece(struct input *in, uint8_t *p, uint32_t room)
 				 .len = be16_make(how & 0x40 ? len + 1 : len) };
 	w.stag = be32_make(how & 0x80 ? how : op == ROCE_READ_RESP ? CHECKER_SINK : CHECKER_STAG);
 	memcpy(p, &w, sizeof(w));
+	ask_put(p + sizeof(w), op, how);
 	if (head > sizeof(w))
 		memcpy(p + sizeof(w), &at, sizeof(at));
 	if (op == ROCE_WRITE || op == ROCE_READ_RESP)
