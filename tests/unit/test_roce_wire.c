@@ -133,7 +133,8 @@ static void test_notes(void **state)
 		  .addr = 4,
 		  .span = 5,
 		  .rkey = 6,
-		  .access = ROCE_MAY_READ, .flags = ROCE_KEY_NEVER },
+		  .access = ROCE_MAY_READ,
+		  .flags = ROCE_KEY_NEVER },
 		{ .op = ROCE_KEY_GONE, .stag = 0xffffffff },
 	};
 	uint8_t room[64];
@@ -204,8 +205,7 @@ static void test_set_up(void **state)
 	memcpy(padded, &data, sizeof(data));
 	assert_int_equal(roce_cm_get(padded, sizeof(padded), &back), 0);
 	assert_true(back.service == ROCE_STREAMS && back.credits == 4 && back.ord == 7 &&
-		    back.ird == 8 && back.frame_max == 8192 &&
-		    back.features == ROCE_FEATURE_PLACE);
+		    back.ird == 8 && back.frame_max == 8192 && back.features == ROCE_FEATURE_PLACE);
 	assert_int_equal(roce_cm_get(&data, sizeof(data) - 1, &back), -EPROTO);
 	assert_int_equal(roce_cm_get(zeros, sizeof(zeros), &back), -EPROTO);
 	assert_int_equal(roce_cm_get(NULL, 0, &back), -EPROTO);
