@@ -126,12 +126,12 @@ int main(int argc, char **argv)
 		body = get(&c, &to, argv[3]) ? body_of(&c, &len) : NULL;
 		if (!body) {
 			fputs("http_get: no good answer\n", stderr);
-			return 1;
+			break;
 		}
 	}
 	if (body)
 		fwrite(body, 1, len, stdout);
 	gaio_close(c.io);
 	free(c.bytes);
-	return body ? 0 : 2;
+	return body ? 0 : 1;
 }

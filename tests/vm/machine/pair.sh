@@ -3,11 +3,12 @@
 #
 # The pair v0, v1 and its RDMA devices: what a test may cut, and what mends it.
 
-# pair_up: both ends with their addresses, neighbours and routes, as far as they are not there: a link
+# pair_up: both ends without what keeps packets from them, with their addresses, neighbours and routes, as far as they are not there: a link
 # that goes down loses most of them.
 pair_up() {
 	local end other
 	for end in 0 1; do
+		tc qdisc del dev "v$end" root 2>/dev/null || true
 		ip address replace "10.0.1.$((end + 1))/24" dev "v$end"
 		ip address replace "fd00:1::$((end + 1))/64" dev "v$end" nodad
 		ip link set "v$end" up
