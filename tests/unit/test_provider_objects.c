@@ -241,11 +241,14 @@ static void test_poll(void **state)
 	ok(fi_recv(n[1].ep, rx_buf, 8, NULL, FI_ADDR_UNSPEC, NULL));
 	ok(fi_send(n[0].ep, tx_buf, 8, NULL, n[0].peer, NULL));
 	ok(fi_cntr_wait(n[1].received, 1, WAIT_MS));
+	/* a counter may be seen before the completion is */
 	count = fi_poll(set, context, 4);
-	assert_int_equal(count, 2);
+	assert_in_range(count, 1, 2);
 	assert_ptr_equal(context[0], &n[1]);
-	/* the counter was told of, the completion is still there */
-	assert_int_equal(fi_poll(set, context, 4), 1);
+	/* the counter was told of, the completion is still there, or still comes */
+	while (!(count = fi_poll(set, context, 4)))
+		;
+	assert_int_equal(count, 1);
 	expect_comp(n[1].rx_cq, &e);
 	assert_int_equal(fi_poll(set, context, 4), 0);
 	ok(fi_poll_del(set, &n[1].rx_cq->fid, 0));
