@@ -176,6 +176,14 @@ static int told_keep(struct fab_msg_conn *c, struct roce_window *w, uint32_t sta
 	return 0;
 }
 
+bool roce_key_told(const struct fab_msg_conn *c, uint32_t stag)
+{
+	for (struct link *at = c->tolds.next; at != &c->tolds; at = at->next)
+		if (container(at, struct roce_told, of_conn)->stag == stag)
+			return true;
+	return false;
+}
+
 static bool may(const struct fab_region *region, uint8_t access)
 {
 	return region->access &

@@ -182,6 +182,54 @@ enum roce_way roce_place(struct fab_msg_conn *c, const struct fab_send *s,
 	return ROCE_BY_FRAMES;
 }
 
+/* ------------------------------------------------------------------- what has come */
+
+static bool sink_end(struct fab_msg_conn *c, uint32_t stag)
+{
+	for (struct link *at = c->sinks.next; at != &c->sinks; at = at->next) {
+		struct roce_sink *sink = container(at, struct roce_sink, link);
+
+		if (sink->stag != stag)
+			continue;
+		roce_lease_end(c->fab, &sink->lease);
+		link_del(&sink->link);
+		free(sink);
+		return true;
+	}
+	return false;
+}
+
+/* @known: a device can have put something there. */
+static int placed(struct fab_msg_conn *c, const struct roce_note *n, bool known)
+{
+	const struct fab_tagged t = {
+		.response = n->op == ROCE_PLACED_RESP,
+		.first = true,
+		.last = true,
+		.stag = n->stag,
+		.to = n->to,
+		.len = n->len,
+	};
+	struct iovec iov[FAB_PLACE_IOV];
+	int err = c->ops->rx_tagged(c->user, &t, iov, FAB_PLACE_IOV);
+	if (c->state != RC_OPEN)
+		return 0;
+	if (err < 0)
+		return err;
+	/* it would be taken for what came that was there before */
+	if (err > 0 && !known)
+		return -EPROTO;
+	COUNT(c->fab, msgs_rx, 1);
+	c->ops->rx_tagged_done(c->user, &t);
+	return 0;
+}
+
+int roce_placed(struct fab_msg_conn *c, const struct roce_note *n)
+{
+	return placed(c, n,
+		      n->op == ROCE_PLACED ? roce_key_told(c, n->stag) : sink_end(c, n->stag));
+}
+
 /* ----------------------------------------------------------------------- what is over */
 
 /* What was read is in its place. */
@@ -196,7 +244,7 @@ static void read_came(struct fab_msg_conn *c, const struct fab_read_req *r)
 
 	COUNT(c->fab, rx_bytes, r->len);
 	roce_say(c, &fetched);
-	err = roce_placed(c, &came);
+	err = placed(c, &came, true);
 	if (err)
 		roce_refuse(c, err);
 }
@@ -229,32 +277,7 @@ unsigned roce_places_done(const struct fab_msg_conn *c)
 	return c->tx_held;
 }
 
-/* ------------------------------------------------------------------- what has come */
-
-int roce_placed(struct fab_msg_conn *c, const struct roce_note *n)
-{
-	const struct fab_tagged t = {
-		.response = n->op == ROCE_PLACED_RESP,
-		.first = true,
-		.last = true,
-		.stag = n->stag,
-		.to = n->to,
-		.len = n->len,
-	};
-	struct iovec iov[FAB_PLACE_IOV];
-	int err;
-
-	if (t.response)
-		roce_sink_over(c, t.stag);
-	err = c->ops->rx_tagged(c->user, &t, iov, FAB_PLACE_IOV);
-	if (c->state != RC_OPEN)
-		return 0;
-	if (err < 0)
-		return err;
-	COUNT(c->fab, msgs_rx, 1);
-	c->ops->rx_tagged_done(c->user, &t);
-	return 0;
-}
+/* ---------------------------------------------------------------- the peer's sinks */
 
 /* A peer that asks for more than it may has forgotten the first. */
 int roce_target_add(struct fab_msg_conn *c, const struct roce_note *n)
@@ -289,21 +312,6 @@ void roce_target_drop(struct fab_msg_conn *c, uint32_t stag)
 		c->ntargets--;
 		return;
 	}
-}
-
-static bool sink_end(struct fab_msg_conn *c, uint32_t stag)
-{
-	for (struct link *at = c->sinks.next; at != &c->sinks; at = at->next) {
-		struct roce_sink *sink = container(at, struct roce_sink, link);
-
-		if (sink->stag != stag)
-			continue;
-		roce_lease_end(c->fab, &sink->lease);
-		link_del(&sink->link);
-		free(sink);
-		return true;
-	}
-	return false;
 }
 
 void roce_sink_over(struct fab_msg_conn *c, uint32_t stag)

@@ -519,6 +519,8 @@ void roce_key_ask(struct fab_msg_conn *c, uint32_t stag, uint64_t to, uint32_t l
 /* The peer's KEY_ASK, KEY and KEY_GONE. 0, or why the connection has to end. */
 int roce_key_asked(struct fab_msg_conn *c, const struct roce_note *n);
 int roce_key_came(struct fab_msg_conn *c, const struct roce_note *n);
+/* Has the peer a key to it? */
+bool roce_key_told(const struct fab_msg_conn *c, uint32_t stag);
 void roce_key_gone(struct fab_msg_conn *c, uint32_t stag);
 /* The window is about to go. */
 void roce_window_untell(struct roce_window *w);
