@@ -432,10 +432,17 @@ static void test_post_recv_fails(void **state)
 
 /* ----------------------------------------------------------------- peers that are not etas */
 
+static uint32_t features; /* of the peer */
+
 static void peer_meets(unsigned recvs)
 {
 	struct roce_cm cm = {
-		.service = ROCE_MESSAGES, .credits = 40, .ord = 4, .ird = 4, .frame_max = 8192
+		.service = ROCE_MESSAGES,
+		.credits = 40,
+		.ord = 4,
+		.ird = 4,
+		.frame_max = 8192,
+		.features = features,
 	};
 	struct roce_cm_data data;
 	struct sim_peer_attr attr = {
@@ -494,6 +501,46 @@ static void test_writes_to_frames(void **state)
 	run_until(b.user.closed);
 }
 
+/* Twice: what is one too many comes second. */
+static void peer_says(const struct roce_note *note, unsigned times)
+{
+	uint8_t frame[256];
+	uint32_t n = sizeof(struct roce_frame);
+
+	peer_meets(40);
+	roce_frame_put(frame, ROCE_DATA, 0, 0);
+	while (times--)
+		n += roce_note_put(frame + n, note);
+	sim_peer_send(peer, frame, n);
+	run_until(b.user.closed);
+	assert_int_equal(b.user.close_err, -EPROTO);
+	assert_int_equal(b.counters.proto_errors + b.counters.terminates_tx > 0, true);
+}
+
+#define A_WRITE .stag = CHECKER_STAG, .to = CHECKER_TO, .len = 64
+
+/* Nothing can have been placed, no key was asked for, one question is not answered. */
+static void test_false_notes(void **state)
+{
+	static const struct roce_note notes[] = {
+		{ .op = ROCE_PLACED, A_WRITE },
+		{ .op = ROCE_KEY, .stag = CHECKER_STAG, .access = ROCE_MAY_WRITE },
+		{ .op = ROCE_KEY_ASK, .access = ROCE_MAY_WRITE, A_WRITE },
+	};
+
+	for (unsigned i = 0; i < sizeof(notes) / sizeof(notes[0]); i++) {
+		features = ROCE_FEATURES;
+		peer_says(&notes[i], 2);
+		tear_down(state);
+		set_up(state);
+		/* nor was it agreed on at all */
+		features = 0;
+		peer_says(&notes[i], 1);
+		tear_down(state);
+		set_up(state);
+	}
+}
+
 #define LISTENING(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 #define CONNECTED(f) cmocka_unit_test_setup_teardown(f, set_up_pair, tear_down)
 
@@ -515,6 +562,7 @@ int main(void)
 		LISTENING(test_no_receives),
 		LISTENING(test_flood),
 		LISTENING(test_writes_to_frames),
+		LISTENING(test_false_notes),
 	};
 
 	cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
