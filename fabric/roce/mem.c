@@ -48,6 +48,13 @@ static int device_access(const struct fab_region *region)
 	return access;
 }
 
+static size_t window_len(const struct fab_region *region, size_t at)
+{
+	size_t left = region->len - at;
+
+	return left < WINDOW + WINDOW_MORE ? left : WINDOW + WINDOW_MORE;
+}
+
 static struct roce_window *window_new(struct roce_dev *dev, const struct fab_region *region,
 				      size_t at)
 {
@@ -58,9 +65,7 @@ static struct roce_window *window_new(struct roce_dev *dev, const struct fab_reg
 	link_init(&w->told);
 	w->dev = dev;
 	w->start = (uint8_t *)region->base + at;
-	w->len = region->len - at;
-	if (w->len > WINDOW + WINDOW_MORE)
-		w->len = WINDOW + WINDOW_MORE;
+	w->len = window_len(region, at);
 	w->mr = dev->fab->lib->p_ibv_reg_mr(dev->pd, w->start, w->len, device_access(region));
 	COUNT(dev->fab, registrations, 1);
 	if (w->mr)
@@ -87,7 +92,7 @@ struct roce_window *roce_window_get(struct roce_dev *dev, struct fab_region *reg
 				    const uint8_t *addr, size_t len)
 {
 	struct roce_mem *mem = mem_of(dev->fab, region);
-	size_t at = (size_t)(addr - (uint8_t *)region->base);
+	size_t at = (size_t)(addr - (uint8_t *)region->base), start, room;
 	struct roce_window *w;
 
 	if (!mem)
@@ -97,15 +102,19 @@ struct roce_window *roce_window_get(struct roce_dev *dev, struct fab_region *reg
 			return w;
 	if (mem->refused)
 		return NULL;
-	at = region->len <= WINDOW + WINDOW_MORE ? 0 : at / WINDOW * WINDOW;
-	w = window_new(dev, region, at);
+	start = region->len <= WINDOW + WINDOW_MORE ? 0 : at / WINDOW * WINDOW;
+	/* what no window holds is not looked for in ever new ones */
+	room = window_len(region, start);
+	if (at - start > room || len > room - (at - start))
+		return NULL;
+	w = window_new(dev, region, start);
 	if (!w) {
 		mem->refused = true;
 		return NULL;
 	}
 	w->next = mem->windows;
 	mem->windows = w;
-	return holds(w, addr, len) ? w : NULL;
+	return w;
 }
 
 /* ---------------------------------------------------------------------------- leases */
@@ -132,6 +141,7 @@ int roce_lease(struct roce_dev *dev, struct fab_region *region, void *addr, size
 	lease->mr = dev->fab->lib->p_ibv_reg_mr(dev->pd, addr, len, access);
 	if (!lease->mr)
 		return -errno;
+	lease->region = region;
 	lease->lkey = lease->mr->lkey;
 	lease->rkey = lease->mr->rkey;
 	return 0;
@@ -142,6 +152,7 @@ void roce_lease_end(struct fab *fab, struct roce_lease *lease)
 	if (lease->mr)
 		fab->lib->p_ibv_dereg_mr(lease->mr);
 	lease->mr = NULL;
+	lease->region = NULL;
 }
 
 /* ------------------------------------------------------------------------------- end */
@@ -171,13 +182,17 @@ static void mem_free(struct fab *fab, struct roce_mem *mem)
 void roce_region_gone(struct fab_msg *m, struct fab_region *region)
 {
 	struct roce_mem *mem = region->wire;
+	struct fab *fab = m->fab;
 
-	if (!mem)
-		return;
-	roce_enter(m->fab);
+	roce_enter(fab);
 	region->wire = NULL;
-	mem_free(m->fab, mem);
-	roce_leave(m->fab);
+	if (mem)
+		mem_free(fab, mem);
+	/* parts of it that were registered for one use */
+	for (uint32_t i = 1; fab->conns && i < fab->nconns; i++)
+		if (fab->conns[i])
+			roce_places_revoke(fab->conns[i], region);
+	roce_leave(fab);
 }
 
 void roce_mems_drop(struct fab *fab, struct roce_dev *dev)

@@ -79,6 +79,13 @@ static enum roce_way place_write(struct fab_msg_conn *c, const struct fab_send *
 	return ROCE_BY_DEVICE;
 }
 
+static void target_end(struct fab_msg_conn *c, struct roce_target *t)
+{
+	link_del(&t->link);
+	free(t);
+	c->ntargets--;
+}
+
 static enum roce_way place_resp(struct fab_msg_conn *c, const struct fab_send *s,
 				struct roce_place **place, struct roce_note *note)
 {
@@ -97,6 +104,7 @@ static enum roce_way place_resp(struct fab_msg_conn *c, const struct fab_send *s
 		*note = (struct roce_note){
 			.op = ROCE_PLACED_RESP, .stag = s->stag, .to = s->to, .len = s->len
 		};
+		target_end(c, t); /* its key is good once; the STag may be asked with again */
 		return ROCE_BY_DEVICE;
 	}
 	return ROCE_BY_FRAMES;
@@ -126,8 +134,9 @@ static enum roce_way read_into(struct fab_msg_conn *c, const struct fab_send *s,
 	sink = calloc(1, sizeof(*sink));
 	if (!sink)
 		return ROCE_BY_FRAMES;
-	if (roce_lease(c->dev, NULL, s->iov[0].iov_base, s->iov[0].iov_len,
-		       IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE, &sink->lease)) {
+	if (roce_lease(c->dev, s->regions ? s->regions[0] : NULL, s->iov[0].iov_base,
+		       s->iov[0].iov_len, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE,
+		       &sink->lease)) {
 		free(sink);
 		return ROCE_BY_FRAMES;
 	}
@@ -199,6 +208,18 @@ static bool sink_end(struct fab_msg_conn *c, uint32_t stag)
 	return false;
 }
 
+bool roce_place_reads(const struct fab_msg_conn *c, uint32_t stag, uint64_t to)
+{
+	for (struct link *at = c->placed.next; at != &c->placed; at = at->next) {
+		const struct roce_place *p = container(at, struct roce_place, link);
+
+		if (p->op == FAB_READ && p->read.sink_stag == stag &&
+		    to - p->read.sink_to < p->read.len)
+			return true;
+	}
+	return false;
+}
+
 /* @known: a device can have put something there. */
 static int placed(struct fab_msg_conn *c, const struct roce_note *n, bool known)
 {
@@ -212,6 +233,7 @@ static int placed(struct fab_msg_conn *c, const struct roce_note *n, bool known)
 	};
 	struct iovec iov[FAB_PLACE_IOV];
 	int err = c->ops->rx_tagged(c->user, &t, iov, FAB_PLACE_IOV);
+
 	if (c->state != RC_OPEN)
 		return 0;
 	if (err < 0)
@@ -239,7 +261,6 @@ static void read_came(struct fab_msg_conn *c, const struct fab_read_req *r)
 	const struct roce_note came = {
 		.op = ROCE_PLACED_RESP, .stag = r->sink_stag, .to = r->sink_to, .len = r->len
 	};
-
 	int err;
 
 	COUNT(c->fab, rx_bytes, r->len);
@@ -307,9 +328,7 @@ void roce_target_drop(struct fab_msg_conn *c, uint32_t stag)
 
 		if (t->stag != stag)
 			continue;
-		link_del(&t->link);
-		free(t);
-		c->ntargets--;
+		target_end(c, t);
 		return;
 	}
 }
@@ -341,7 +360,8 @@ static bool read_stop(struct fab_msg_conn *c, uint32_t stag)
 void roce_read_over(struct fab_msg_conn *c, uint32_t stag)
 {
 	roce_enter(c->fab);
-	if (!sink_end(c, stag) && c->state == RC_OPEN && !c->dead && read_stop(c, stag))
+	/* one that is about to end has a queue pair still */
+	if (!sink_end(c, stag) && read_stop(c, stag))
 		roce_fail_later(c, -ECONNABORTED);
 	roce_leave(c->fab);
 }
@@ -354,4 +374,22 @@ void roce_places_free(struct fab_msg_conn *c)
 		sink_end(c, container(c->sinks.next, struct roce_sink, link)->stag);
 	while (linked(&c->targets))
 		roce_target_drop(c, container(c->targets.next, struct roce_target, link)->stag);
+}
+
+static void revoke(struct fab *fab, struct roce_lease *lease, const struct fab_region *region)
+{
+	if (lease->region == region)
+		roce_lease_end(fab, lease);
+}
+
+void roce_places_revoke(struct fab_msg_conn *c, const struct fab_region *region)
+{
+	for (struct link *at = c->placed.next; at != &c->placed; at = at->next) {
+		struct roce_place *p = container(at, struct roce_place, link);
+
+		for (unsigned i = 0; i < p->nsge; i++)
+			revoke(c->fab, &p->lease[i], region);
+	}
+	for (struct link *at = c->sinks.next; at != &c->sinks; at = at->next)
+		revoke(c->fab, &container(at, struct roce_sink, link)->lease, region);
 }

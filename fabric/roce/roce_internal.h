@@ -475,7 +475,8 @@ struct roce_mem {
 
 /* The right of a device to some memory; for one use, or its window's. */
 struct roce_lease {
-	struct ibv_mr *mr; /* NULL: a window's */
+	struct ibv_mr *mr;               /* NULL: a window's */
+	const struct fab_region *region; /* that it ends with, if it is for one use */
 	uint32_t lkey, rkey;
 };
 
@@ -578,6 +579,10 @@ void roce_sink_over(struct fab_msg_conn *c, uint32_t stag);
 void roce_read_over(struct fab_msg_conn *c, uint32_t stag);
 /* The device reaches nothing for this connection any more: its queue pair is gone. */
 void roce_places_free(struct fab_msg_conn *c);
+/* What was registered for one use and lies in @region is out of the device's reach. */
+void roce_places_revoke(struct fab_msg_conn *c, const struct fab_region *region);
+/* Whether our device is reading into that place: then nobody else answers. */
+bool roce_place_reads(const struct fab_msg_conn *c, uint32_t stag, uint64_t to);
 
 /* sq.c */
 #define ROCE_POST 16 /* work requests of one post */

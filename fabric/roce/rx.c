@@ -197,6 +197,8 @@ static enum taken take_tagged(struct fab_msg_conn *c, const struct roce_item *it
 
 	if (c->in_msg && (it->stag != c->rx_stag || it->to != c->rx_to))
 		return broken(c, "a message is not continued where it stopped");
+	if (t.response && roce_place_reads(c, it->stag, it->to))
+		return broken(c, "an answer to what the device reads itself");
 	if (it->len)
 		n = c->ops->rx_tagged(c->user, &t, iov, FAB_PLACE_IOV);
 	if (c->state != RC_OPEN)
@@ -306,8 +308,11 @@ static enum taken take_note(struct fab_msg_conn *c, const struct roce_note *n)
 	if (!c->places)
 		return broken(c, "placement that was not agreed on");
 	switch (n->op) {
-	case ROCE_PLACED:
 	case ROCE_PLACED_RESP:
+		if (roce_place_reads(c, n->stag, n->to))
+			return broken(c, "an answer to what the device reads itself");
+		/* fallthrough */
+	case ROCE_PLACED:
 		return answered(c, roce_placed(c, n));
 	case ROCE_READ_INTO:
 		return take_read_into(c, n);

@@ -262,7 +262,71 @@ static void test_read_over(void **state)
 		assert_int_equal(a.mem[i], 5);
 }
 
+/* Who answers what our device is reading would give memory back that it still writes to. */
+static void test_read_answered(void **state)
+{
+	struct fab_send resp = { .op = FAB_READ_RESP, .len = 100, .stag = 77, .to = 0 };
+
+	(void)state;
+	asleep = false;
+	for (unsigned i = 0; i < 2; i++) {
+		post_read(MUCH, 0);
+		run_until(b.reads == i + 1);
+		answer(MUCH);
+		run_until(a.answers == i + 1 && all_done(&b));
+	}
+	run_until(b.keys == 1);
+	run_for(10);
+	post(&b, resp, b.mem);
+	ops->tx_now(b.conn);
+	post_read(MUCH, 0);
+	ops->tx_now(a.conn);
+	run_until(a.closes);
+	assert_int_equal(a.close_err, -EPROTO);
+	assert_int_equal(a.answers, 2);
+}
+
+/* No key reaches further than what is registered: to be asked for that registers nothing. */
+static void test_key_too_long(void **state)
+{
+	const size_t len = 16u << 20, part = 6u << 20;
+	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t before = b.counters.registrations;
+
+	(void)state;
+	assert_ptr_not_equal(p, MAP_FAILED);
+	b.region.base = p;
+	b.region.len = len;
+	for (unsigned i = 0; i < 200; i++) {
+		post_read(part, 0);
+		a.out_iov[a.out_count - 1].iov_base = p;
+		a.out[a.out_count - 1].regions = NULL;
+		run_until(b.reads == i + 1 && all_done(&a));
+	}
+	assert_true(b.keys > 2);
+	assert_int_equal(b.counters.registrations, before);
+	ops->conn_close(a.conn, true);
+	a.conn = NULL;
+	munmap(p, len);
+}
+
 /* --------------------------------------------------------------------- what is taken away */
+
+/* Where an answer is to go is of no region's window, but goes with its region. */
+static void test_region_gone_read_into(void **state)
+{
+	(void)state;
+	asleep = false;
+	post_read(MUCH, 0);
+	run_until(b.reads == 1 && all_done(&a));
+	ops->region_gone(a.m, &a.region);
+	memset(a.mem, 5, MUCH);
+	memset(b.mem, 6, MUCH);
+	answer(MUCH);
+	run_until(a.closes || b.closes);
+	for (unsigned i = 0; i < MUCH; i++)
+		assert_int_equal(a.mem[i], 5);
+}
 
 static void test_region_gone(void **state)
 {
@@ -354,6 +418,9 @@ int main(void)
 		PLACING(test_read_with_key),
 		PLACING(test_read_refused),
 		PLACING(test_read_over),
+		PLACING(test_read_answered),
+		PLACING(test_key_too_long),
+		PLACING(test_region_gone_read_into),
 		PLACING(test_region_gone),
 		PLACING(test_region_gone_late),
 		PLACING(test_close_under_way),
