@@ -407,24 +407,15 @@ static void test_no_device_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		PLACING(test_write),
-		PLACING(test_many),
-		PLACING(test_order),
-		PLACING(test_key_refused),
-		PLACING(test_access_refused),
-		PLACING(test_region_forbids),
-		PLACING(test_pieces),
-		PLACING(test_read),
-		PLACING(test_read_with_key),
-		PLACING(test_read_refused),
-		PLACING(test_read_over),
-		PLACING(test_read_answered),
-		PLACING(test_key_too_long),
-		PLACING(test_region_gone_read_into),
-		PLACING(test_region_gone),
-		PLACING(test_region_gone_late),
-		PLACING(test_close_under_way),
-		PLACING(test_no_device_memory),
+		PLACING(test_write),           PLACING(test_many),
+		PLACING(test_order),           PLACING(test_key_refused),
+		PLACING(test_access_refused),  PLACING(test_region_forbids),
+		PLACING(test_pieces),          PLACING(test_read),
+		PLACING(test_read_with_key),   PLACING(test_read_refused),
+		PLACING(test_read_over),       PLACING(test_read_answered),
+		PLACING(test_key_too_long),    PLACING(test_region_gone_read_into),
+		PLACING(test_region_gone),     PLACING(test_region_gone_late),
+		PLACING(test_close_under_way), PLACING(test_no_device_memory),
 	};
 
 	if (!roce_tests_begin())
