@@ -566,6 +566,7 @@ struct fab_msg_ops {
 	void (*rx_want)(struct fab_msg_conn *conn);
 	/* Orderly: FIN behind what has been written; closed() follows when the peer has answered. */
 	int (*shutdown)(struct fab_msg_conn *conn);
+	/* As of a stream. With messages begun whose memory is the user's, @reset is as good as true. */
 	void (*conn_close)(struct fab_msg_conn *conn, bool reset);
 	int (*conn_addr)(struct fab_msg_conn *conn, union fab_addr *local, union fab_addr *peer);
 	const char *(*wire)(const struct fab_msg_conn *conn); /* as of a stream */

@@ -42,14 +42,17 @@ static struct roce_place *place_new(struct fab_msg_conn *c, const struct fab_sen
 	for (unsigned i = 0; i < s->niov; i++) {
 		const struct iovec *v = &s->iov[i];
 		struct fab_region *region = s->regions ? s->regions[i] : NULL;
+		unsigned n = p->nsge;
 
-		if (roce_lease(c->dev, region, v->iov_base, v->iov_len, access, &p->lease[i])) {
+		if (!v->iov_len) /* some devices take that for 2 GiB */
+			continue;
+		if (roce_lease(c->dev, region, v->iov_base, v->iov_len, access, &p->lease[n])) {
 			roce_place_free(c->fab, p);
 			return NULL;
 		}
 		p->nsge++;
-		p->sge[i] =
-			(struct ibv_sge){ (uintptr_t)v->iov_base, v->iov_len, p->lease[i].lkey };
+		p->sge[n] =
+			(struct ibv_sge){ (uintptr_t)v->iov_base, v->iov_len, p->lease[n].lkey };
 	}
 	return p;
 }
