@@ -187,7 +187,7 @@ static void peers_destroyed_and_back(void **state)
 			for (unsigned k = 0; k < OPS; k++)
 				ppe_dti_cancel(nodes[1].dti, k, PPE_CANCEL_RECV);
 		}
-		pump_for(5);
+		pump_for(TEST_SLOW ? 50 : 5);
 		forget_events(0);
 		forget_events(1);
 		node_settled(0);

@@ -61,13 +61,13 @@ for ((i = 0; i < rounds; i++)); do
 	for size in "${sizes[@]}"; do
 		one eta "$size"
 		one verbs "$size"
-		((size < 65536)) || one copied "$size"
+		((size < 1048576)) || one copied "$size"
 	done
 done
 printf '%8s %12s %12s %8s %12s   (us one way, the best of %s rounds)\n' bytes eta verbs ratio 'eta, copied' "$rounds"
 for size in "${sizes[@]}"; do
 	copied=-
-	((size < 65536)) || copied=$(best copied "$size")
+	((size < 1048576)) || copied=$(best copied "$size")
 	awk -v size="$size" -v eta="$(best eta "$size")" -v verbs="$(best verbs "$size")" \
 		-v copied="$copied" 'BEGIN { printf "%8d %12.1f %12.1f %8.2f %12s\n",
 			size, eta, verbs, eta / verbs, copied }'
