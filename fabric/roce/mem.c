@@ -29,10 +29,16 @@ static struct roce_mem *mem_of(struct fab *fab, struct fab_region *region)
 	mem = calloc(1, sizeof(*mem));
 	if (!mem)
 		return NULL;
-	mem->region = region;
+	link_init(&mem->leases);
 	link_append(&fab->mems, &mem->link);
 	region->wire = mem;
 	return mem;
+}
+
+static struct ibv_mr *mr_new(struct roce_dev *dev, void *addr, size_t len, int access)
+{
+	COUNT(dev->fab, registrations, 1);
+	return dev->fab->lib->p_ibv_reg_mr(dev->pd, addr, len, access);
 }
 
 static int device_access(const struct fab_region *region)
@@ -66,8 +72,7 @@ static struct roce_window *window_new(struct roce_dev *dev, const struct fab_reg
 	w->dev = dev;
 	w->start = (uint8_t *)region->base + at;
 	w->len = window_len(region, at);
-	w->mr = dev->fab->lib->p_ibv_reg_mr(dev->pd, w->start, w->len, device_access(region));
-	COUNT(dev->fab, registrations, 1);
+	w->mr = mr_new(dev, w->start, w->len, device_access(region));
 	if (w->mr)
 		return w;
 	fab_logf(&dev->fab->env, FAB_LOG_INFO,
@@ -131,17 +136,21 @@ int roce_lease(struct roce_dev *dev, struct fab_region *region, void *addr, size
 {
 	struct roce_window *w =
 		may_use_window(region, access) ? roce_window_get(dev, region, addr, len) : NULL;
+	struct roce_mem *mem = region ? mem_of(dev->fab, region) : NULL;
 
 	*lease = (struct roce_lease){ 0 };
+	link_init(&lease->of_mem);
 	if (w) {
 		lease->lkey = w->mr->lkey;
 		return 0;
 	}
-	COUNT(dev->fab, registrations, 1);
-	lease->mr = dev->fab->lib->p_ibv_reg_mr(dev->pd, addr, len, access);
+	if (region && !mem)
+		return -ENOMEM;
+	lease->mr = mr_new(dev, addr, len, access);
 	if (!lease->mr)
 		return -errno;
-	lease->region = region;
+	if (mem)
+		link_append(&mem->leases, &lease->of_mem);
 	lease->lkey = lease->mr->lkey;
 	lease->rkey = lease->mr->rkey;
 	return 0;
@@ -149,10 +158,11 @@ int roce_lease(struct roce_dev *dev, struct fab_region *region, void *addr, size
 
 void roce_lease_end(struct fab *fab, struct roce_lease *lease)
 {
-	if (lease->mr)
-		fab->lib->p_ibv_dereg_mr(lease->mr);
+	if (!lease->mr)
+		return;
+	fab->lib->p_ibv_dereg_mr(lease->mr);
 	lease->mr = NULL;
-	lease->region = NULL;
+	link_del(&lease->of_mem);
 }
 
 /* ------------------------------------------------------------------------------- end */
@@ -175,6 +185,8 @@ static void windows_drop(struct fab *fab, struct roce_mem *mem, const struct roc
 static void mem_free(struct fab *fab, struct roce_mem *mem)
 {
 	windows_drop(fab, mem, NULL);
+	while (linked(&mem->leases))
+		roce_lease_end(fab, container(mem->leases.next, struct roce_lease, of_mem));
 	link_del(&mem->link);
 	free(mem);
 }
@@ -182,17 +194,13 @@ static void mem_free(struct fab *fab, struct roce_mem *mem)
 void roce_region_gone(struct fab_msg *m, struct fab_region *region)
 {
 	struct roce_mem *mem = region->wire;
-	struct fab *fab = m->fab;
 
-	roce_enter(fab);
+	if (!mem)
+		return;
+	roce_enter(m->fab);
 	region->wire = NULL;
-	if (mem)
-		mem_free(fab, mem);
-	/* parts of it that were registered for one use */
-	for (uint32_t i = 1; fab->conns && i < fab->nconns; i++)
-		if (fab->conns[i])
-			roce_places_revoke(fab->conns[i], region);
-	roce_leave(fab);
+	mem_free(m->fab, mem);
+	roce_leave(m->fab);
 }
 
 void roce_mems_drop(struct fab *fab, struct roce_dev *dev)

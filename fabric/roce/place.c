@@ -378,21 +378,3 @@ void roce_places_free(struct fab_msg_conn *c)
 	while (linked(&c->targets))
 		roce_target_drop(c, container(c->targets.next, struct roce_target, link)->stag);
 }
-
-static void revoke(struct fab *fab, struct roce_lease *lease, const struct fab_region *region)
-{
-	if (lease->region == region)
-		roce_lease_end(fab, lease);
-}
-
-void roce_places_revoke(struct fab_msg_conn *c, const struct fab_region *region)
-{
-	for (struct link *at = c->placed.next; at != &c->placed; at = at->next) {
-		struct roce_place *p = container(at, struct roce_place, link);
-
-		for (unsigned i = 0; i < p->nsge; i++)
-			revoke(c->fab, &p->lease[i], region);
-	}
-	for (struct link *at = c->sinks.next; at != &c->sinks; at = at->next)
-		revoke(c->fab, &container(at, struct roce_sink, link)->lease, region);
-}

@@ -468,15 +468,15 @@ struct roce_window {
 /* A region of the user's, of which some is registered. */
 struct roce_mem {
 	struct link link; /* fab->mems */
-	struct fab_region *region;
 	struct roce_window *windows;
-	bool refused; /* a device would not have it: not tried again */
+	struct link leases; /* struct roce_lease: parts for one use, which end with it */
+	bool refused;       /* a device would not have it: not tried again */
 };
 
 /* The right of a device to some memory; for one use, or its window's. */
 struct roce_lease {
-	struct ibv_mr *mr;               /* NULL: a window's */
-	const struct fab_region *region; /* that it ends with, if it is for one use */
+	struct link of_mem; /* mem->leases, if it lies in a region */
+	struct ibv_mr *mr;  /* NULL: a window's */
 	uint32_t lkey, rkey;
 };
 
@@ -579,8 +579,6 @@ void roce_sink_over(struct fab_msg_conn *c, uint32_t stag);
 void roce_read_over(struct fab_msg_conn *c, uint32_t stag);
 /* The device reaches nothing for this connection any more: its queue pair is gone. */
 void roce_places_free(struct fab_msg_conn *c);
-/* What was registered for one use and lies in @region is out of the device's reach. */
-void roce_places_revoke(struct fab_msg_conn *c, const struct fab_region *region);
 /* Whether our device is reading into that place: then nobody else answers. */
 bool roce_place_reads(const struct fab_msg_conn *c, uint32_t stag, uint64_t to);
 
