@@ -15,8 +15,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define PLACE_MIN FAB_PLACE_MIN
-
 /* ------------------------------------------------------------------------- what goes */
 
 void roce_place_free(struct fab *fab, struct roce_place *p)
@@ -27,8 +25,9 @@ void roce_place_free(struct fab *fab, struct roce_place *p)
 	free(p);
 }
 
-/* NULL: its memory cannot be had for the device. */
-static struct roce_place *place_new(struct fab_msg_conn *c, const struct fab_send *s, int access)
+/* To or from [addr, addr + len) of the peer's. NULL: its own memory cannot be had for the device. */
+static struct roce_place *place_new(struct fab_msg_conn *c, const struct fab_send *s, int access,
+				    uint64_t addr, uint32_t rkey, uint32_t len)
 {
 	struct roce_place *p;
 
@@ -39,6 +38,9 @@ static struct roce_place *place_new(struct fab_msg_conn *c, const struct fab_sen
 		return NULL;
 	link_init(&p->link);
 	p->op = s->op;
+	p->addr = addr;
+	p->rkey = rkey;
+	p->len = len;
 	for (unsigned i = 0; i < s->niov; i++) {
 		const struct iovec *v = &s->iov[i];
 		struct fab_region *region = s->regions ? s->regions[i] : NULL;
@@ -70,12 +72,9 @@ static enum roce_way place_write(struct fab_msg_conn *c, const struct fab_send *
 		c->tx_waits = true;
 		return ROCE_NOT_YET;
 	}
-	*place = place_new(c, s, 0);
+	*place = place_new(c, s, 0, key->addr + (s->to - key->to), key->rkey, s->len);
 	if (!*place)
 		return ROCE_BY_FRAMES;
-	(*place)->len = s->len;
-	(*place)->rkey = key->rkey;
-	(*place)->addr = key->addr + (s->to - key->to);
 	*note = (struct roce_note){
 		.op = ROCE_PLACED, .stag = s->stag, .to = s->to, .len = s->len
 	};
@@ -98,12 +97,9 @@ static enum roce_way place_resp(struct fab_msg_conn *c, const struct fab_send *s
 		t = container(at, struct roce_target, link);
 		if (t->stag != s->stag || t->to != s->to || t->len != s->len)
 			continue;
-		*place = place_new(c, s, 0);
+		*place = place_new(c, s, 0, t->addr, t->rkey, s->len);
 		if (!*place)
 			break;
-		(*place)->len = s->len;
-		(*place)->rkey = t->rkey;
-		(*place)->addr = t->addr;
 		*note = (struct roce_note){
 			.op = ROCE_PLACED_RESP, .stag = s->stag, .to = s->to, .len = s->len
 		};
@@ -168,14 +164,21 @@ static enum roce_way place_read(struct fab_msg_conn *c, const struct fab_send *s
 		roce_key_ask(c, s->stag, s->to, s->read_len, ROCE_MAY_READ);
 	c->last_read = s->stag;
 	if (way == ROCE_BY_DEVICE && !c->unordered && may_read)
-		*place = place_new(c, s, IBV_ACCESS_LOCAL_WRITE);
+		*place = place_new(c, s, IBV_ACCESS_LOCAL_WRITE, key->addr + (s->to - key->to),
+				   key->rkey, s->read_len);
 	if (!*place)
 		return read_into(c, s, note);
-	(*place)->len = s->read_len;
-	(*place)->rkey = key->rkey;
-	(*place)->addr = key->addr + (s->to - key->to);
 	(*place)->read = read_of(s);
 	return ROCE_BY_DEVICE;
+}
+
+bool roce_may_place(const struct fab_msg_conn *c, const struct fab_send *s)
+{
+	if (!c->places)
+		return false;
+	if (s->op == FAB_READ)
+		return s->read_len >= FAB_PLACE_MIN && s->niov;
+	return s->len >= FAB_PLACE_MIN && (s->op == FAB_WRITE || s->op == FAB_READ_RESP);
 }
 
 enum roce_way roce_place(struct fab_msg_conn *c, const struct fab_send *s,
@@ -183,20 +186,19 @@ enum roce_way roce_place(struct fab_msg_conn *c, const struct fab_send *s,
 {
 	*place = NULL;
 	note->op = 0;
-	if (!c->places)
-		return ROCE_BY_FRAMES;
-	if (s->op == FAB_WRITE && s->len >= PLACE_MIN)
+	switch (s->op) {
+	case FAB_WRITE:
 		return place_write(c, s, place, note);
-	if (s->op == FAB_READ_RESP && s->len >= PLACE_MIN)
+	case FAB_READ_RESP:
 		return place_resp(c, s, place, note);
-	if (s->op == FAB_READ && s->read_len >= PLACE_MIN && s->niov)
+	default:
 		return place_read(c, s, place, note);
-	return ROCE_BY_FRAMES;
+	}
 }
 
 /* ------------------------------------------------------------------- what has come */
 
-static bool sink_end(struct fab_msg_conn *c, uint32_t stag)
+bool roce_sink_over(struct fab_msg_conn *c, uint32_t stag)
 {
 	for (struct link *at = c->sinks.next; at != &c->sinks; at = at->next) {
 		struct roce_sink *sink = container(at, struct roce_sink, link);
@@ -251,8 +253,11 @@ static int placed(struct fab_msg_conn *c, const struct roce_note *n, bool known)
 
 int roce_placed(struct fab_msg_conn *c, const struct roce_note *n)
 {
-	return placed(c, n,
-		      n->op == ROCE_PLACED ? roce_key_told(c, n->stag) : sink_end(c, n->stag));
+	if (n->op == ROCE_PLACED)
+		return placed(c, n, roce_key_told(c, n->stag));
+	if (roce_place_reads(c, n->stag, n->to))
+		return -EPROTO;
+	return placed(c, n, roce_sink_over(c, n->stag));
 }
 
 /* ----------------------------------------------------------------------- what is over */
@@ -336,11 +341,6 @@ void roce_target_drop(struct fab_msg_conn *c, uint32_t stag)
 	}
 }
 
-void roce_sink_over(struct fab_msg_conn *c, uint32_t stag)
-{
-	sink_end(c, stag);
-}
-
 /* ------------------------------------------------------------------------------- end */
 
 /* A read of the device's own cannot be called back: its queue pair is stopped. */
@@ -364,7 +364,7 @@ void roce_read_over(struct fab_msg_conn *c, uint32_t stag)
 {
 	roce_enter(c->fab);
 	/* one that is about to end has a queue pair still */
-	if (!sink_end(c, stag) && read_stop(c, stag))
+	if (!roce_sink_over(c, stag) && read_stop(c, stag))
 		roce_fail_later(c, -ECONNABORTED);
 	roce_leave(c->fab);
 }
@@ -374,7 +374,7 @@ void roce_places_free(struct fab_msg_conn *c)
 	while (linked(&c->placed))
 		roce_place_free(c->fab, container(c->placed.next, struct roce_place, link));
 	while (linked(&c->sinks))
-		sink_end(c, container(c->sinks.next, struct roce_sink, link)->stag);
+		roce_sink_over(c, container(c->sinks.next, struct roce_sink, link)->stag);
 	while (linked(&c->targets))
 		roce_target_drop(c, container(c->targets.next, struct roce_target, link)->stag);
 }

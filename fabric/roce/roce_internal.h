@@ -559,8 +559,10 @@ struct roce_target {
 	uint64_t to, addr;
 };
 
+/* It is worth to be asked about. */
+bool roce_may_place(const struct fab_msg_conn *c, const struct fab_send *s);
 /*
- * How the message goes. By the device: @place and @note, what is to be said of it, are filled in; a read
+ * How such a message goes. By the device: @place and @note, what is to be said of it, are filled in; a read
  * may do with the note: then *@place is NULL. Not yet: a key was asked for.
  */
 enum roce_way roce_place(struct fab_msg_conn *c, const struct fab_send *s,
@@ -574,8 +576,8 @@ unsigned roce_places_done(const struct fab_msg_conn *c);
 int roce_placed(struct fab_msg_conn *c, const struct roce_note *n);
 int roce_target_add(struct fab_msg_conn *c, const struct roce_note *n);
 void roce_target_drop(struct fab_msg_conn *c, uint32_t stag);
-/* The answer has come, or will not. */
-void roce_sink_over(struct fab_msg_conn *c, uint32_t stag);
+/* The answer has come, or will not. False: there is no such sink. */
+bool roce_sink_over(struct fab_msg_conn *c, uint32_t stag);
 void roce_read_over(struct fab_msg_conn *c, uint32_t stag);
 /* The device reaches nothing for this connection any more: its queue pair is gone. */
 void roce_places_free(struct fab_msg_conn *c);

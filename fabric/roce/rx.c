@@ -308,11 +308,8 @@ static enum taken take_note(struct fab_msg_conn *c, const struct roce_note *n)
 	if (!c->places)
 		return broken(c, "placement that was not agreed on");
 	switch (n->op) {
-	case ROCE_PLACED_RESP:
-		if (roce_place_reads(c, n->stag, n->to))
-			return broken(c, "an answer to what the device reads itself");
-		/* fallthrough */
 	case ROCE_PLACED:
+	case ROCE_PLACED_RESP:
 		return answered(c, roce_placed(c, n));
 	case ROCE_READ_INTO:
 		return take_read_into(c, n);

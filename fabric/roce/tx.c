@@ -175,23 +175,21 @@ static bool put_words(struct post *p)
 }
 
 /*
- * A message that the device may carry. False: not all of it is on its way. Whether there is room is seen
- * to first, because what is once looked at is prepared.
+ * A message that the device may carry. Whether there is room is seen to first, because what is once looked
+ * at is prepared.
  */
-static bool put_placed(struct post *p, const struct fab_send *s, bool *in_frames)
+static enum roce_way put_placed(struct post *p, const struct fab_send *s)
 {
 	struct fab_msg_conn *c = p->c;
 	struct roce_place *place;
 	struct roce_note note;
 	enum roce_way way;
 
-	*in_frames = false;
 	if (!place_ready(p))
-		return false;
+		return ROCE_NOT_YET;
 	way = roce_place(c, s, &place, &note);
-	*in_frames = way == ROCE_BY_FRAMES;
 	if (way != ROCE_BY_DEVICE)
-		return false;
+		return way;
 	if (place) {
 		place->seq = c->tx_seq + p->done;
 		p->wr[p->n++] = (struct roce_wr){ .place = place,
@@ -200,19 +198,11 @@ static bool put_placed(struct post *p, const struct fab_send *s, bool *in_frames
 	}
 	if (note.op)
 		put_note(p, &note);
-	return true;
-}
-
-static bool may_be_placed(const struct fab_msg_conn *c, const struct fab_send *s)
-{
-	uint32_t len = s->op == FAB_READ ? s->read_len : s->len;
-
-	return c->places && len >= FAB_PLACE_MIN &&
-	       (s->op == FAB_WRITE || s->op == FAB_READ || s->op == FAB_READ_RESP);
+	return way;
 }
 
 /* What goes in frames may be dealt with after what the device does later. */
-static void in_frames(struct fab_msg_conn *c, const struct fab_send *s)
+static void goes_in_frames(struct fab_msg_conn *c, const struct fab_send *s)
 {
 	if ((s->op == FAB_WRITE && s->len) || s->op == FAB_ATOMIC) {
 		c->unordered = !c->m->attr.streams;
@@ -225,18 +215,20 @@ static void in_frames(struct fab_msg_conn *c, const struct fab_send *s)
 /* What is left of a message. False: not all of it is on its way. */
 static bool put_any(struct post *p, const struct fab_send *s)
 {
-	bool frames;
+	enum roce_way way = ROCE_BY_FRAMES;
 
-	if (!p->off && may_be_placed(p->c, s)) {
-		if (put_placed(p, s, &frames))
-			return true;
-		if (!frames) {
-			put_words(p); /* a key may have been asked for */
-			return false;
-		}
+	if (!p->off && roce_may_place(p->c, s))
+		way = put_placed(p, s);
+	switch (way) {
+	case ROCE_BY_DEVICE:
+		return true;
+	case ROCE_NOT_YET:
+		put_words(p); /* a key may have been asked for */
+		return false;
+	default:
+		goes_in_frames(p->c, s);
+		return put_message(p, s);
 	}
-	in_frames(p->c, s);
-	return put_message(p, s);
 }
 
 static bool is_answer(const struct fab_send *s)
@@ -301,9 +293,9 @@ static void put_messages(struct post *p)
 			return;
 		if (!s) {
 			p->more = false;
+			/* the rest of a message cannot be had */
 			if (p->off)
-				roce_fail_later(c,
-						-EFAULT); /* the rest of a message cannot be had */
+				roce_fail_later(c, -EFAULT);
 			return;
 		}
 		p->next++;
